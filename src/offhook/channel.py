@@ -17,7 +17,7 @@ from offhook.protocol.control import RECORD_LIMIT_BYTES, AnyMessage, decode, enc
 
 MEMORY_FILE_LIMIT_BYTES = 8 * 1024 * 1024
 MAX_FDS = 4
-# 0xC1 is the one byte that msgpack never uses: the record is in the last descriptor that came along.
+# 0xC1 is the one byte that msgpack never uses: the record is in the last descriptor received.
 IN_MEMORY_FILE = b"\xc1"
 
 
@@ -87,7 +87,7 @@ def receive_record(sock: socket.socket) -> Received:
     if not record:
         raise ChannelClosedError("the peer of a channel has gone")
     for fd in fds:
-        os.set_inheritable(fd, False)
+        os.set_inheritable(fd, False)  # noqa: FBT003 -- positional only
     try:
         if record == IN_MEMORY_FILE:
             record = _read_memory_file(fds.pop())
@@ -112,7 +112,7 @@ class Channel:
     """One end of a channel in a process with an event loop."""
 
     def __init__(self, sock: socket.socket) -> None:
-        sock.setblocking(False)
+        sock.setblocking(False)  # noqa: FBT003 -- positional only
         self._socket = sock
 
     def send(self, message: AnyMessage, fds: Sequence[int] = ()) -> None:

@@ -1,4 +1,4 @@
-"""The only clock. Steps are timed by the monotonic clock, which all processes of a machine share."""
+"""The only clock. All processes of a machine share the monotonic one, which times all steps."""
 
 import time
 from datetime import UTC, datetime

@@ -69,40 +69,40 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="t"):
 # Supervisor and server
 
 
-class BootServer(Message, tag="boot_server"):
+class BootServer(Message, frozen=True, kw_only=True, tag="boot_server"):
     """Supervisor → server, first record: the configuration; the listening socket rides along."""
 
     config: bytes
     version: int = PROTOCOL_VERSION
 
 
-class TemplateStarted(Message, tag="template_started"):
+class TemplateStarted(Message, frozen=True, kw_only=True, tag="template_started"):
     """Supervisor → server: a template is being started; its channel rides along."""
 
     generation: int
 
 
-class TemplateExited(Message, tag="template_exited"):
+class TemplateExited(Message, frozen=True, kw_only=True, tag="template_exited"):
     """Supervisor → server: no worker will come from that template any more."""
 
     generation: int
     status: int
 
 
-class ChildExited(Message, tag="child_exited"):
+class ChildExited(Message, frozen=True, kw_only=True, tag="child_exited"):
     """Supervisor → server: a process has been reaped; `status` as from `waitpid`."""
 
     pid: int
     status: int
 
 
-class StopServer(Message, tag="stop_server"):
+class StopServer(Message, frozen=True, kw_only=True, tag="stop_server"):
     """Supervisor → server: admit nobody, end the live sessions, exit."""
 
     grace_s: float
 
 
-class ServerReady(Message, tag="server_ready"):
+class ServerReady(Message, frozen=True, kw_only=True, tag="server_ready"):
     """Server → supervisor: the door is open and a bot can be started."""
 
     url: str
@@ -111,14 +111,14 @@ class ServerReady(Message, tag="server_ready"):
 # Server and template
 
 
-class ForkWorker(Message, tag="fork_worker"):
+class ForkWorker(Message, frozen=True, kw_only=True, tag="fork_worker"):
     """Server → template: make a worker; its channel and its output pipe ride along."""
 
     worker_id: str
     rehearse: bool = True
 
 
-class TemplateReady(Message, tag="template_ready"):
+class TemplateReady(Message, frozen=True, kw_only=True, tag="template_ready"):
     """Template → server: the bot file has been imported."""
 
     generation: int
@@ -131,14 +131,14 @@ class TemplateReady(Message, tag="template_ready"):
     warnings: tuple[str, ...] = ()
 
 
-class WorkerForked(Message, tag="worker_forked"):
+class WorkerForked(Message, frozen=True, kw_only=True, tag="worker_forked"):
     """Template → server."""
 
     worker_id: str
     pid: int
 
 
-class ForkFailed(Message, tag="fork_failed"):
+class ForkFailed(Message, frozen=True, kw_only=True, tag="fork_failed"):
     """Template → server."""
 
     worker_id: str
@@ -148,7 +148,7 @@ class ForkFailed(Message, tag="fork_failed"):
 # Server and worker
 
 
-class WorkerReady(Message, tag="worker_ready"):
+class WorkerReady(Message, frozen=True, kw_only=True, tag="worker_ready"):
     """Worker → server: booted, rehearsed, idle."""
 
     pid: int
@@ -157,7 +157,7 @@ class WorkerReady(Message, tag="worker_ready"):
     version: int = PROTOCOL_VERSION
 
 
-class StartBot(Message, tag="start_bot"):
+class StartBot(Message, frozen=True, kw_only=True, tag="start_bot"):
     """Server → worker: run the bot for this session. `body` is JSON text."""
 
     session_id: str
@@ -171,7 +171,7 @@ class StartBot(Message, tag="start_bot"):
     close_timeout_s: float = 5.0
 
 
-class Offer(Message, tag="offer"):
+class Offer(Message, frozen=True, kw_only=True, tag="offer"):
     """Server → worker: answer this SDP offer; `request` pairs the reply."""
 
     request: int
@@ -180,13 +180,13 @@ class Offer(Message, tag="offer"):
     restart_pc: bool = False
 
 
-class Candidates(Message, tag="candidates"):
+class Candidates(Message, frozen=True, kw_only=True, tag="candidates"):
     """Server → worker: the client found these. No reply."""
 
     candidates: tuple[IceCandidate, ...]
 
 
-class CloseSession(Message, tag="close_session"):
+class CloseSession(Message, frozen=True, kw_only=True, tag="close_session"):
     """Server → worker: end politely within the grace time, for this reason."""
 
     reason: str
@@ -194,7 +194,7 @@ class CloseSession(Message, tag="close_session"):
     grace_s: float
 
 
-class Answered(Message, tag="answered"):
+class Answered(Message, frozen=True, kw_only=True, tag="answered"):
     """Worker → server: the answer to an offer, or why there is none."""
 
     request: int
@@ -204,20 +204,20 @@ class Answered(Message, tag="answered"):
     is_peer_fault: bool = True
 
 
-class Progress(Message, tag="progress"):
+class Progress(Message, frozen=True, kw_only=True, tag="progress"):
     """Worker → server: a step was reached at `at` (seconds, CLOCK_MONOTONIC)."""
 
     step: str
     at: float
 
 
-class Heartbeat(Message, tag="heartbeat"):
+class Heartbeat(Message, frozen=True, kw_only=True, tag="heartbeat"):
     """Worker → server: the event loop turns, late by `lag_ms`."""
 
     lag_ms: float
 
 
-class SessionEnded(Message, tag="session_ended"):
+class SessionEnded(Message, frozen=True, kw_only=True, tag="session_ended"):
     """Worker → server, last record: how it ended, in one word and in a few."""
 
     reason: str

@@ -1,0 +1,1 @@
+"""The import paths that bot authors know; fronts only."""

@@ -1,0 +1,1 @@
+"""The answering side: one process, many sessions."""

@@ -31,6 +31,9 @@ def setting(
     return field(default=default, metadata=metadata)
 
 
+# ruff: noqa: RUF009 -- `setting` is `dataclasses.field` with the documentation of the flag
+
+
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """Everything that can be chosen when Offhook starts.
@@ -67,7 +70,7 @@ class Config:
         "process", "A process for each session, or none: all in the server, for a debugger."
     )
     insecure: bool = setting(
-        False, "Listen on a public address although anybody there can start bots."
+        default=False, help_text="Listen on a public address although anybody can start bots."
     )
     node: str = setting("local", "Name of this machine in session ids.")
     verbose: int = setting(0, "Say more; twice, say everything.", flags=("-v", "--verbose"))
@@ -96,7 +99,7 @@ class Config:
                 raise UsageError(f"--{each.name.replace('_', '-')}: a number of seconds above 0")
         if not self.insecure and not is_loopback(self.host):
             raise UsageError(
-                f"--host {self.host} can be reached from other machines, and anybody there could start bots",
+                f"--host {self.host} can be reached from other machines: anybody there could start bots",
                 hint="Stay on localhost behind a proxy that asks who is there, or add --insecure.",
             )
 

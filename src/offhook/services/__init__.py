@@ -1,0 +1,1 @@
+"""Speech, language and voices behind the kit's interfaces."""

@@ -1,0 +1,1 @@
+"""Keeps server and template alive; the parent of every worker."""

@@ -1,0 +1,1 @@
+"""The talking side: the template and the workers forked off it."""
