@@ -82,7 +82,9 @@ def receive_record(sock: socket.socket) -> Received:
     """
     try:
         record, fds, _flags, _address = socket.recv_fds(sock, RECORD_LIMIT_BYTES, MAX_FDS)
-    except ConnectionError as error:
+    except BlockingIOError:
+        raise
+    except OSError as error:
         raise ChannelClosedError(f"the peer of a channel has gone: {error}") from error
     if not record:
         raise ChannelClosedError("the peer of a channel has gone")
@@ -125,11 +127,16 @@ class Channel:
             try:
                 return receive_record(self._socket)
             except BlockingIOError:
-                await anyio.wait_readable(self._socket)
+                try:
+                    await anyio.wait_readable(self._socket)
+                except anyio.ClosedResourceError as error:
+                    raise ChannelClosedError("this end of a channel was closed") from error
 
     def close(self) -> None:
-        """Let the peer see the end. Safe to call twice."""
-        self._socket.close()
+        """Let the peer see the end, and whoever waits here. Safe to call twice."""
+        if self._socket.fileno() >= 0:
+            anyio.notify_closing(self._socket)
+            self._socket.close()
 
     def __enter__(self) -> Self:
         return self

@@ -99,7 +99,7 @@ class Config:
                 raise UsageError(f"--{each.name.replace('_', '-')}: a number of seconds above 0")
         if not self.insecure and not is_loopback(self.host):
             raise UsageError(
-                f"--host {self.host} can be reached from other machines: anybody there could start bots",
+                f"--host {self.host} is open to other machines: anybody there could start bots",
                 hint="Stay on localhost behind a proxy that asks who is there, or add --insecure.",
             )
 
