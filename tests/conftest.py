@@ -1,0 +1,213 @@
+"""What every test gets: an asyncio loop, and a check that it leaves nothing behind."""
+
+import asyncio
+import ctypes
+import gc
+import os
+import shutil
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import anyio
+import psutil
+import pytest
+
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
+PR_SET_CHILD_SUBREAPER = 36
+SETTLE_S = 5.0
+IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}  # noqa: TID251 -- no Config here
+
+ROOT = Path(__file__).parent.parent
+
+
+# What is there to test with
+
+
+def find_chromium() -> str | None:
+    """Return the path of a Chromium, if this machine has one; CHROMIUM=… names another."""
+    chosen = os.environ.get("CHROMIUM")  # noqa: TID251 -- no Config here
+    names = (chosen,) if chosen else CHROMIUM_NAMES
+    return next((path for name in names if (path := shutil.which(name))), None)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Path of the Chromium that tests with the mark `browser` drive."""
+    path = find_chromium()
+    if path is None:
+        pytest.skip("no Chromium on this machine")
+    return path
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Async tests run on asyncio, as Offhook does."""
+    return "asyncio"
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A TCP port of the loopback address that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+# Browser tests: skipped loudly without a browser, never in CI
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # A process whose parent dies becomes a child of ours, so that it cannot escape the check below.
+    if hasattr(os, "pidfd_open"):
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("browser") and find_chromium() is None:
+        pytest.skip("no Chromium on this machine")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item):
+    report = yield
+    if IN_CI and report.skipped and item.get_closest_marker("browser"):
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid}: a browser test may not be skipped in CI"
+    return report
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    skipped = [
+        report
+        for report in terminalreporter.stats.get("skipped", [])
+        if "no Chromium on this machine" in str(report.longrepr)
+    ]
+    if not skipped:
+        return
+    write = terminalreporter.write_line
+    terminalreporter.section("BROWSER TESTS WERE SKIPPED", sep="!", red=True, bold=True)
+    write(f"{len(skipped)} tests need Chromium, and this machine has none.", red=True, bold=True)
+    write("Install it (Debian: apt-get install chromium) or name one: CHROMIUM=/path make test")
+
+
+# Nothing is left behind
+
+
+def eventually(is_settled: Callable[[], bool]) -> bool:
+    """Give the world a moment to finish what has been asked of it; immediate when it has."""
+    deadline = time.monotonic() + SETTLE_S  # noqa: TID251 -- the wall is what is waited for
+    while not is_settled():
+        if time.monotonic() > deadline:  # noqa: TID251
+            return False
+        real_sleep(0.01)
+    return True
+
+
+real_sleep = time.sleep
+
+
+def open_fds() -> dict[int, str]:
+    found = {}
+    for entry in os.scandir("/proc/self/fd"):
+        try:
+            found[int(entry.name)] = os.readlink(entry.path)
+        except FileNotFoundError:
+            continue  # the descriptor of this very listing
+    return found
+
+
+def live_children() -> dict[int, str]:
+    """Return our children, grandchildren and adopted orphans that still run; reap the dead."""
+    found = {}
+    for child in psutil.Process().children(recursive=True):
+        try:
+            if child.status() == psutil.STATUS_ZOMBIE:
+                reap_orphan(child)
+            else:
+                found[child.pid] = " ".join(child.cmdline()) or child.name()
+        except psutil.NoSuchProcess:
+            continue
+    return found
+
+
+def reap_orphan(child: psutil.Process) -> None:
+    if child.ppid() == os.getpid():
+        try:
+            os.waitpid(child.pid, os.WNOHANG)
+        except ChildProcessError:
+            pass  # somebody else was faster
+
+
+def is_unrelated(command: str) -> bool:
+    return "resource_tracker" in command  # multiprocessing keeps one for the whole run
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test that leaves a descriptor, a child process or a task behind."""
+    if "anyio_backend" in request.fixturenames:
+        request.getfixturevalue("no_task_left_behind")
+    fds, children = open_fds(), live_children()
+    yield
+
+    def new_children() -> dict[int, str]:
+        return {
+            pid: command
+            for pid, command in live_children().items()
+            if pid not in children and not is_unrelated(command)
+        }
+
+    def new_fds() -> dict[int, str]:
+        return {fd: target for fd, target in open_fds().items() if fds.get(fd) != target}
+
+    def is_clean() -> bool:
+        if not new_fds():
+            return True
+        gc.collect()  # what is only kept by a cycle is no leak
+        return not new_fds()
+
+    if not eventually(lambda: not new_children()):
+        left = new_children()
+        for pid in left:
+            psutil.Process(pid).kill()
+        pytest.fail(f"child processes are left behind: {left}")
+    if not eventually(is_clean):
+        pytest.fail(f"descriptors are left open: {new_fds()}")
+
+
+def live_tasks() -> set[asyncio.Task]:
+    """Return all tasks but those with which anyio itself runs tests and fixtures."""
+    return {
+        task
+        for task in asyncio.all_tasks()
+        if not getattr(task.get_coro(), "__qualname__", "").startswith("TestRunner.")
+    }
+
+
+@pytest.fixture
+async def no_task_left_behind():
+    before = live_tasks()
+    yield
+    with anyio.move_on_after(SETTLE_S):
+        while live_tasks() - before:
+            await anyio.sleep(0.01)
+    if left := live_tasks() - before:
+        pytest.fail(f"tasks are left running: {[task.get_coro() for task in left]}")
+
+
+@pytest.fixture(autouse=True)
+def no_blocking_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail a test whose event loop sleeps with `time.sleep`, which would stop everybody's audio."""
+
+    def sleep(seconds: float) -> None:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            real_sleep(seconds)
+        else:
+            raise AssertionError("time.sleep() was called on the event loop")
+
+    monkeypatch.setattr(time, "sleep", sleep)
