@@ -108,6 +108,21 @@ class ServerReady(Message, frozen=True, kw_only=True, tag="server_ready"):
     url: str
 
 
+# Supervisor and template
+
+
+class BootTemplate(Message, frozen=True, kw_only=True, tag="boot_template"):
+    """Supervisor → template, first record: which bot, and how workers are made."""
+
+    bot: str
+    generation: int
+    start_method: str
+    supervisor_pid: int
+    udp_ports: tuple[int, int] | None = None
+    arguments: tuple[str, ...] = ()
+    version: int = PROTOCOL_VERSION
+
+
 # Server and template
 
 
@@ -231,6 +246,7 @@ AnyMessage = (
     | ChildExited
     | StopServer
     | ServerReady
+    | BootTemplate
     | ForkWorker
     | TemplateReady
     | WorkerForked

@@ -2,8 +2,6 @@
 
 import ipaddress
 import json
-import os
-from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal
 
@@ -165,12 +163,3 @@ def parse_udp_ports(text: str) -> tuple[int, int]:
 def parse_list(text: str) -> tuple[str, ...]:
     """Read words separated by commas."""
     return tuple(word.strip() for word in text.split(",") if word.strip())
-
-
-def environment() -> Mapping[str, str]:
-    """Return our own variables, by field name."""
-    return {
-        name.removeprefix(ENVIRONMENT_PREFIX).lower(): value
-        for name, value in os.environ.items()
-        if name.startswith(ENVIRONMENT_PREFIX)
-    }

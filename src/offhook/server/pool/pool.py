@@ -132,9 +132,7 @@ class Pool:
                         self.child_exited(pid, early)
             case ForkFailed(worker_id=worker_id, problem=problem):
                 log.error("fork failed", extra={"worker": worker_id, "problem": problem})
-                worker = self._workers.get(WorkerId(worker_id))
-                if worker:
-                    worker.was_reaped(WorkerExit(exit_code=1))
+                self.worker_ended(WorkerId(worker_id), WorkerExit(exit_code=1))
             case _:
                 assert_never(message)
 
@@ -144,6 +142,12 @@ class Pool:
         for worker in list(self._workers.values()):
             if not worker.pid:
                 worker.was_reaped(WorkerExit(exit_code=1))
+
+    def worker_ended(self, worker_id: WorkerId, end: WorkerExit) -> None:
+        """Take note of a worker that no supervisor will report."""
+        worker = self._workers.get(worker_id)
+        if worker:
+            worker.was_reaped(end)
 
     def child_exited(self, pid: int, end: WorkerExit) -> None:
         """Take note of a process that the supervisor has reaped."""
@@ -166,13 +170,16 @@ class Pool:
             try:
                 yield
             finally:
-                self._handle(rules.Closed())
-                for worker in self._workers.values():
-                    worker.kill()
-                with anyio.move_on_after(END_TIMEOUT_S, shield=True):
-                    for worker in list(self._workers.values()):
-                        await worker.exited()
+                await self._end()
                 group.cancel_scope.cancel()
+
+    async def _end(self) -> None:
+        self._handle(rules.Closed())
+        for worker in self._workers.values():
+            worker.kill()
+        with anyio.move_on_after(END_TIMEOUT_S, shield=True):
+            for worker in list(self._workers.values()):
+                await worker.exited()
 
     def _handle(self, event: rules.Event) -> None:
         for instruction in self._state.handle(event, now=self._clock.now()):

@@ -113,6 +113,8 @@ class WorkerProcess:
     def kill(self, *, signal_number: int = signal.SIGKILL) -> None:
         """End the process by force."""
         self._kill_signal = signal_number
+        if self._pidfd < 0:
+            self._channel.close()  # not forked yet, or no process of its own: it sees the end
         self._signal(signal_number)
 
     def _signal(self, number: int) -> None:

@@ -5,7 +5,6 @@ import os
 import socket
 from collections.abc import Callable
 
-
 from offhook.channel import Channel, ChannelClosedError, ChannelFullError
 from offhook.errors import BadMessageError, WorkerError
 from offhook.ids import WorkerId

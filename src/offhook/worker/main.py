@@ -1,0 +1,92 @@
+"""A worker: boots, rehearses, waits; runs the bot for one session; leaves."""
+
+import faulthandler
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from types import ModuleType
+from typing import Final, NoReturn
+
+import anyio
+
+from offhook.channel import Channel, ChannelClosedError
+from offhook.clock import SystemClock
+from offhook.errors import WorkerError
+from offhook.kernel import die_with_parent, limit_worker
+from offhook.protocol.control import BootTemplate, ExitCode, StartBot, WorkerReady
+from offhook.transports.webrtc.rehearse import rehearse as rehearse_webrtc
+from offhook.transports.webrtc.udp import loop_factory
+from offhook.worker.load import Bot, bot_of
+from offhook.worker.session import WorkerSession
+
+log = logging.getLogger(__name__)
+
+REHEARSAL_TIMEOUT_S: Final = 3.0
+
+
+class RehearsalError(WorkerError):
+    """The worker stumbled before it had a session; it is better to take another."""
+
+    code = "rehearsal_failed"
+
+
+def run_worker(boot: BootTemplate, module: ModuleType, *, channel: int, rehearse: bool) -> NoReturn:
+    """Be a worker on this channel from here to the end of the process."""
+    settle(boot)
+    try:
+        code = anyio.run(
+            serve,
+            Channel(socket.socket(fileno=channel)),
+            bot_of(module),
+            rehearse,
+            backend_options={"loop_factory": loop_factory(boot.udp_ports)},
+        )
+    except BaseException:
+        log.exception("worker failed")
+        code = ExitCode.ERROR
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Finalising the interpreter would take 50 times as long and copy what is shared.
+    os._exit(code)
+
+
+def settle(boot: BootTemplate) -> None:
+    """Undo what a fork inherits and a worker must not have; arm what reports a crash."""
+    for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    die_with_parent(boot.supervisor_pid)
+    limit_worker()
+    faulthandler.enable()
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed()  # the one generator that would be the same in all
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # both are text files
+    if not logging.getLogger().handlers:
+        logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+
+
+async def serve(channel: Channel, bot: Bot, rehearse: bool) -> int:  # noqa: FBT001 -- anyio.run passes by position
+    """Rehearse, report, wait for the one session, run it; return the exit code."""
+    booted = time.perf_counter()
+    if rehearse:
+        with anyio.fail_after(REHEARSAL_TIMEOUT_S):
+            await rehearse_webrtc()
+    rehearsed = time.perf_counter()
+    try:
+        channel.send(
+            WorkerReady(pid=os.getpid(), boot_ms=0.0, rehearse_ms=(rehearsed - booted) * 1e3)
+        )
+        message = (await channel.receive()).message
+    except ChannelClosedError:
+        return ExitCode.OK  # not needed after all
+    if not isinstance(message, StartBot):
+        log.error("first message is no StartBot", extra={"type": type(message).__name__})
+        return ExitCode.ERROR
+    ended = await WorkerSession(channel, message, bot, clock=SystemClock()).run()
+    return ExitCode.OK if ended.is_orderly else ExitCode.ERROR

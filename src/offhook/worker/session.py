@@ -1,0 +1,195 @@
+"""One session in its worker: the bot, its connection, and who ends whom."""
+
+import logging
+import traceback
+from dataclasses import dataclass
+from typing import Final
+
+import anyio
+import msgspec
+
+from offhook.channel import Channel, ChannelClosedError, ChannelFullError
+from offhook.clock import Clock
+from offhook.errors import PeerError, WorkerError
+from offhook.kit.arguments import RunnerArguments, SmallWebRTCRunnerArguments
+from offhook.protocol.control import (
+    Answered,
+    AnyMessage,
+    Candidates,
+    CloseSession,
+    Heartbeat,
+    Offer,
+    Progress,
+    SessionEnded,
+    StartBot,
+    Step,
+)
+from offhook.protocol.endings import WORDS, EndReason
+from offhook.transports.webrtc.connection import SmallWebRTCConnection, WebRTCSettings
+from offhook.worker.load import Bot
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_S: Final = 2.0
+LAST_WORDS_TIMEOUT_S: Final = 1.0
+
+
+@dataclass(frozen=True)
+class Ending:
+    """Why it is over. `detail` is for the operator, and in a word or two for the client."""
+
+    reason: EndReason
+    detail: str = ""
+
+    @property
+    def is_orderly(self) -> bool:
+        """Whether the process did what it should."""
+        return self.reason is not EndReason.BOT_CRASHED
+
+    @property
+    def words(self) -> str:
+        """Say it to the client."""
+        sentence = WORDS[self.reason]
+        return f"{sentence.rstrip('.')} ({self.detail})." if self.detail else sentence
+
+
+class WorkerSession:
+    """Runs the bot over its connection until one of both, or the server, ends it."""
+
+    def __init__(self, channel: Channel, start: StartBot, bot: Bot, *, clock: Clock) -> None:
+        self._channel, self._start, self._bot, self._clock = channel, start, bot, clock
+        self._ending: Ending | None = None
+        self._bot_scope = anyio.CancelScope()
+        self._bot_done = anyio.Event()
+        self._handshake_begun = anyio.Event()
+        self._handshake_done = anyio.Event()
+        self._connection = SmallWebRTCConnection(
+            settings=WebRTCSettings(
+                ice_servers=start.ice_servers,
+                connect_timeout_s=start.connect_timeout_s,
+                client_lost_after_s=start.client_lost_after_s,
+            ),
+            observer=self,
+        )
+
+    def progress(self, step: Step) -> None:
+        """Report a step at this moment; what the connection calls."""
+        if step is Step.CLIENT_READY:
+            self._handshake_begun.set()
+        elif step is Step.BOT_READY:
+            self._handshake_done.set()
+        self._tell(Progress(step=step, at=self._clock.now()))
+
+    async def run(self) -> Ending:
+        """Run the bot; come back when the session is over and everybody has been told."""
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._connection.run)
+            group.start_soon(self._control)
+            group.start_soon(self._watch_peer)
+            group.start_soon(self._watch_handshake)
+            group.start_soon(self._beat)
+            await self._run_bot()
+            self._bot_done.set()
+            ending = self._end(EndReason.BOT_FINISHED)
+            with anyio.move_on_after(LAST_WORDS_TIMEOUT_S, shield=True):
+                await self._connection.aclose(error=self._error_for_client(ending))
+            group.cancel_scope.cancel()
+        self._tell(SessionEnded(reason=ending.reason, detail=ending.detail))
+        return ending
+
+    async def _run_bot(self) -> None:
+        self.progress(Step.BOT_ENTERED)
+        try:
+            with self._bot_scope:
+                await self._bot(self._arguments())
+        except SystemExit as leave:
+            if leave.code:
+                self._crashed(f"exit code {leave.code}")
+        except Exception as error:  # noqa: BLE001 -- the session's boundary
+            traceback.print_exc()
+            self._crashed(type(error).__name__)
+
+    def _arguments(self) -> RunnerArguments:
+        return SmallWebRTCRunnerArguments(
+            webrtc_connection=self._connection,
+            body=msgspec.json.decode(self._start.body),
+            session_id=self._start.session_id,
+        )
+
+    async def _control(self) -> None:
+        while True:
+            try:
+                message = (await self._channel.receive()).message
+            except ChannelClosedError:
+                await self._close(Ending(EndReason.HOST_LOST, "the server has gone"))
+                return
+            await self._obey(message)
+
+    async def _obey(self, message: AnyMessage) -> None:
+        match message:
+            case Offer():
+                self._tell(await self._answer(message))
+            case Candidates(candidates=candidates):
+                await self._connection.add_ice_candidates(candidates)
+            case CloseSession():
+                await self._close(Ending(EndReason(message.reason)))
+            case _:
+                log.warning("message out of place ignored: %s", type(message).__name__)
+
+    async def _answer(self, offer: Offer) -> Answered:
+        try:
+            answer = await self._connection.answer(offer.sdp, restart_pc=offer.restart_pc)
+        except (PeerError, WorkerError) as error:
+            is_peer_fault = isinstance(error, PeerError)
+            return Answered(
+                request=offer.request, problem=error.detail, is_peer_fault=is_peer_fault
+            )
+        return Answered(request=offer.request, sdp=answer.sdp, pc_id=answer.pc_id)
+
+    async def _close(self, ending: Ending) -> None:
+        self._end(ending.reason, ending.detail)
+        await self._connection.aclose(error=self._error_for_client(ending))
+
+    async def _watch_peer(self) -> None:
+        """Once the client has gone, the bot has some time to finish; then it is cancelled."""
+        self._end(await self._connection.closed())
+        with anyio.move_on_after(self._start.close_timeout_s / 2):
+            await self._bot_done.wait()
+        self._bot_scope.cancel()
+
+    async def _watch_handshake(self) -> None:
+        await self._handshake_begun.wait()
+        with anyio.move_on_after(self._start.handshake_timeout_s):
+            await self._handshake_done.wait()
+            return
+        await self._close(Ending(EndReason.HANDSHAKE_TIMEOUT))
+
+    async def _beat(self) -> None:
+        due = self._clock.now() + HEARTBEAT_S
+        while True:
+            await anyio.sleep(due - self._clock.now())
+            now = self._clock.now()
+            self._tell(Heartbeat(lag_ms=round((now - due) * 1000, 1)))
+            due = now + HEARTBEAT_S
+
+    def _crashed(self, detail: str) -> None:
+        # What has ended already is not made a crash by the bot's stumbling over it.
+        self._end(EndReason.BOT_CRASHED, detail)
+
+    def _end(self, reason: EndReason, detail: str = "") -> Ending:
+        self._ending = self._ending or Ending(reason, detail)
+        return self._ending
+
+    @staticmethod
+    def _error_for_client(ending: Ending) -> str | None:
+        if ending.reason in {EndReason.BOT_FINISHED, EndReason.CLIENT_LEFT}:
+            return None
+        return ending.words
+
+    def _tell(self, message: AnyMessage) -> None:
+        try:
+            self._channel.send(message)
+        except ChannelClosedError:
+            return  # `_control` sees the end of the channel too, and acts on it
+        except ChannelFullError:
+            log.warning("the server does not read; dropped %s", type(message).__name__)
