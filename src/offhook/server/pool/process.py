@@ -58,6 +58,7 @@ class WorkerProcess:
         self._output = _Tail(LOG_LIMIT_BYTES)
         self._pidfd = -1
         self._exit: WorkerExit | None = None
+        self._was_reaped = anyio.Event()
         self._has_exited = anyio.Event()
         self._kill_signal: int | None = None
 
@@ -72,7 +73,7 @@ class WorkerProcess:
     def was_reaped(self, end: WorkerExit) -> None:
         """Learn how the process ended, once."""
         self._exit = self._exit or end
-        self._has_exited.set()
+        self._was_reaped.set()
 
     def send(self, message: AnyMessage) -> None:
         """Send to the worker at once; raises as `Channel.send` does."""
@@ -97,7 +98,7 @@ class WorkerProcess:
             return received.message
 
     async def exited(self) -> WorkerExit:
-        """Wait until the process has been reaped."""
+        """Wait until the process has been reaped and what it printed has been read."""
         await self._has_exited.wait()
         assert self._exit is not None  # noqa: S101 -- set before the event
         return self._exit
@@ -128,9 +129,11 @@ class WorkerProcess:
         try:
             async with anyio.create_task_group() as group:
                 group.start_soon(self._read_output)
-                end = await self.exited()
+                await self._was_reaped.wait()
+                # What it left behind may hold the pipe open; its own last words are in it already.
                 group.cancel_scope.deadline = anyio.current_time() + OUTPUT_AFTER_EXIT_S
-            return end
+            self._has_exited.set()
+            return await self.exited()
         finally:
             self._channel.close()
             os.close(self._output_fd)

@@ -6,7 +6,7 @@ The shell tells what happened; the state answers with instructions. `now` is in 
 from collections import deque
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Final, NewType
+from typing import Final, NewType, assert_never
 
 from offhook.ids import WorkerId
 
@@ -189,6 +189,8 @@ class PoolState:
                 instructions += self._kill([
                     w for w, e in self._workers.items() if e.phase in {Phase.STARTING, Phase.IDLE}
                 ])
+            case _:
+                assert_never(event)
         return instructions + self._grant() + self._refill(now=now)
 
     def wake_at(self) -> float | None:
