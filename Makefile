@@ -75,8 +75,84 @@ test: $(VENV)/.dev ## run all tests (T=… adds arguments for pytest; COV=1 meas
 	@$(RUN_TESTS) --durations=10 --durations-min=1 $(T)
 
 .PHONY: test-process
-test-process: $(VENV)/.dev ## run only the tests that start real workers
+test-process: $(VENV)/.dev ## run the tests that start real workers
 	@$(PYTEST) -m process $(T)
+
+.PHONY: client
+client: $(VENV)/.dev ## run the tests in which Chromium talks to a bot
+	@$(PYTEST) -m browser $(T)
+
+.PHONY: conformance
+conformance: $(VENV)/.dev ## run the suite that every transport passes
+	@$(PYTEST) tests/conformance $(T)
+
+.PHONY: fuzz
+fuzz: $(VENV)/.dev ## run the generated tests for much longer, with new examples
+	@$(PYTEST) -m hypothesis --hypothesis-profile=fuzz --timeout=1200 $(T)
+
+.PHONY: cov
+cov: ## run all tests and report what they do not reach
+	@$(MAKE) test COV=1
+	@$(MAKE) cov-report
+
+# Rules without I/O are tested branch by branch; the rest has a floor.
+PURE := src/offhook/protocol/*,src/offhook/server/admission/rules.py,src/offhook/server/pool/state.py
+
+.PHONY: cov-report
+cov-report: $(VENV)/.dev
+	@$(BIN)/python -m coverage combine --quiet
+	@$(BIN)/python -m coverage report
+	@echo "Pure modules, every branch:"
+	@$(BIN)/python -m coverage report --include='$(PURE)' --fail-under=100
+
+.PHONY: bench
+bench: $(VENV)/.dev ## measure starts, memory and CPU; prints a table and JSON (B=… adds arguments)
+	@$(BIN)/python tests/bench/run.py $(B)
+
+# -- checks ----------------------------------------------------------------------------------------
+
+.PHONY: check
+check: fmt-check lint types imports test docs ## all that must pass before a push
+
+.PHONY: fmt
+fmt: $(VENV)/.dev ## format the code
+	@$(BIN)/ruff format .
+
+.PHONY: fmt-check
+fmt-check: $(VENV)/.dev
+	@$(BIN)/ruff format --check .
+
+.PHONY: lint
+lint: $(VENV)/.dev ## look for mistakes in code and spelling
+	@$(BIN)/ruff check .
+	@$(BIN)/typos
+
+.PHONY: types
+types: $(VENV)/.dev ## check the types, strictly, and that the public ones are complete
+	@$(BIN)/mypy
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/basedpyright --verifytypes offhook --ignoreexternal
+
+.PHONY: imports
+imports: $(VENV)/.dev ## check who imports whom
+	@$(BIN)/lint-imports --no-cache
+
+.PHONY: docs
+docs: $(VENV)/.dev ## build the documentation in docs/_build/html
+	@$(BIN)/sphinx-build --quiet --nitpicky --fail-on-warning --keep-going --builder html docs docs/_build/html
+	@echo "Built: docs/_build/html/index.html"
+
+.PHONY: changelog
+changelog: $(VENV)/.dev ## show what changes/ adds to the change log
+	@$(BIN)/towncrier build --draft --version next
+
+# -- the demo --------------------------------------------------------------------------------------
+
+HOST ?= localhost
+PORT ?= 7860
+
+.PHONY: demo
+demo: $(VENV)/.demo ## talk to a bot in your browser (PORT=… for another port than 7860)
+	@exec $(BIN)/python examples/parrot/bot.py -t webrtc --host $(HOST) --port $(PORT)
 
 # -- the lock files --------------------------------------------------------------------------------
 
@@ -86,6 +162,16 @@ lock: $(TOOLS)/.installed ## renew locks/ from pyproject.toml (L=--upgrade takes
 	@$(COMPILE) $(L) --extra demo --group build --constraint locks/dev.txt --output-file locks/demo.txt
 	@! grep -n '://' locks/*.txt || { echo "A lock file names a host: take it out."; exit 1; }
 	@wc -l locks/*.txt
+
+	@test ! -e $(VENV)/.dev || $(MAKE) licences
+
+.PHONY: licences
+licences: $(VENV)/.dev ## renew the list of our dependencies' licences in the documentation
+	@$(BIN)/python .ci/licences.py
+
+.PHONY: clean
+clean: ## remove everything that make has made
+	@rm -rf $(VENV) $(TOOLS) .cache .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache docs/_build dist htmlcov node_modules
 
 .PHONY: help
 help: ## list the targets

@@ -1,6 +1,7 @@
 """What every test gets: an asyncio loop, and a check that it leaves nothing behind."""
 
 import asyncio
+import contextlib
 import ctypes
 import gc
 import os
@@ -113,7 +114,7 @@ def open_fds() -> dict[int, str]:
     found = {}
     for entry in os.scandir("/proc/self/fd"):
         try:
-            found[int(entry.name)] = os.readlink(entry.path)
+            found[int(entry.name)] = str(Path(entry.path).readlink())
         except FileNotFoundError:
             continue  # the descriptor of this very listing
     return found
@@ -135,10 +136,8 @@ def live_children() -> dict[int, str]:
 
 def reap_orphan(child: psutil.Process) -> None:
     if child.ppid() == os.getpid():
-        try:
+        with contextlib.suppress(ChildProcessError):  # somebody else may have been faster
             os.waitpid(child.pid, os.WNOHANG)
-        except ChildProcessError:
-            pass  # somebody else was faster
 
 
 def is_unrelated(command: str) -> bool:
@@ -192,7 +191,7 @@ async def no_task_left_behind():
     before = live_tasks()
     yield
     with anyio.move_on_after(SETTLE_S):
-        while live_tasks() - before:
+        while live_tasks() - before:  # noqa: ASYNC110 -- nothing tells when a stranger's task ends
             await anyio.sleep(0.01)
     if left := live_tasks() - before:
         pytest.fail(f"tasks are left running: {[task.get_coro() for task in left]}")

@@ -1,0 +1,30 @@
+"""How Sphinx builds the documentation: `make docs`."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+
+project = "Offhook"
+author = "the Offhook authors"
+copyright = author  # noqa: A001 -- the name that Sphinx reads
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "tables"]
+exclude_patterns = ["_build", "_ext"]
+
+html_theme = "furo"
+html_title = "Offhook"
+
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented"
+autodoc_preserve_defaults = True
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+
+# References are checked (-n). What the standard library and others define is not linked, since
+# a build needs nothing from outside.
+nitpick_ignore_regex = [(r"py:.*", r"(?!offhook\.).*"), (r"py:.*", r"offhook\.kit\.runtime\..*")]
