@@ -16,12 +16,16 @@ MAKEFLAGS += --no-print-directory
 unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH PIP_USER PIP_TARGET PIP_PREFIX PIP_REQUIRE_VIRTUALENV
 export UV_PYTHON_DOWNLOADS := never
 
-# Where no home folder can be written to, the cache stays here.
-HOME_CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)
-export UV_CACHE_DIR ?= $(shell mkdir -p '$(HOME_CACHE)/uv' 2>/dev/null && test -w '$(HOME_CACHE)/uv' && echo '$(HOME_CACHE)/uv' || echo '$(CURDIR)/.cache/uv')
+# Where the home folder cannot be written to, or there is none, the installer's cache stays here.
+ifndef UV_CACHE_DIR
+ifneq ($(shell test -n "$${HOME:-}" && test -d "$$HOME" && test -w "$$HOME" && mkdir -p "$${XDG_CACHE_HOME:-$$HOME/.cache}/uv" 2>/dev/null && test -w "$${XDG_CACHE_HOME:-$$HOME/.cache}/uv" && echo yes),yes)
+export UV_CACHE_DIR := $(CURDIR)/.cache/uv
+PIP_CACHE := --no-cache-dir
+endif
+endif
 
 # pip is quiet and works also where it calls itself externally managed: --target touches no system path.
-PIP := PIP_USER=0 PIP_ROOT_USER_ACTION=ignore $(PYTHON) -m pip --disable-pip-version-check --no-input --quiet
+PIP := PIP_USER=0 PIP_ROOT_USER_ACTION=ignore $(PYTHON) -m pip --disable-pip-version-check --no-input --quiet $(PIP_CACHE)
 UV_INSTALL := $(UV) pip install --quiet --python $(BIN)/python
 
 COMPILE := $(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 \
