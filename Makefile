@@ -24,6 +24,11 @@ PIP_CACHE := --no-cache-dir
 endif
 endif
 
+# The machine's own list of certificates, where it has one: it may know a company's.
+ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
+export UV_SYSTEM_CERTS ?= true
+endif
+
 # pip is quiet and works also where it calls itself externally managed: --target touches no system path.
 PIP := PIP_USER=0 PIP_ROOT_USER_ACTION=ignore $(PYTHON) -m pip --disable-pip-version-check --no-input --quiet $(PIP_CACHE)
 UV_INSTALL := $(UV) pip install --quiet --python $(BIN)/python
