@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import anyio
+import hypothesis
 import psutil
 import pytest
 
@@ -21,6 +22,12 @@ SETTLE_S = 5.0
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}  # noqa: TID251 -- no Config here
 
 ROOT = Path(__file__).parent.parent
+
+
+# The suite is the same in every run; `make fuzz` looks for new examples, for long.
+hypothesis.settings.register_profile("suite", derandomize=True, deadline=None)
+hypothesis.settings.register_profile("fuzz", max_examples=20_000, deadline=None)
+hypothesis.settings.load_profile("suite")
 
 
 # What is there to test with
