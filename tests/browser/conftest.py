@@ -1,0 +1,92 @@
+"""A Chromium with a microphone of our making, and the page open in it."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, sync_playwright
+
+from .page import ClientPage
+from .signals import write_pulses
+from .standin import StandIn, running_standin
+
+CHROMIUM_FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-fake-device-for-media-stream",
+)
+
+
+@pytest.fixture
+def nothing_left_behind() -> None:
+    """Chromium's own processes come and go as it likes: the common check cannot be made here."""
+
+
+@pytest.fixture(scope="session")
+def microphone_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("sounds") / "microphone.wav"
+    write_pulses(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def browser(chromium: str, microphone_file: Path) -> Iterator[Browser]:
+    flags = [*CHROMIUM_FLAGS, f"--use-file-for-fake-audio-capture={microphone_file}"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=flags)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_context(browser: Browser) -> Iterator[Callable[..., BrowserContext]]:
+    """Open a browser profile of its own; `microphone=False` denies it."""
+    contexts = []
+
+    def open_one(*, microphone: bool = True, **options) -> BrowserContext:
+        context = browser.new_context(permissions=["microphone"] if microphone else [], **options)
+        contexts.append(context)
+        return context
+
+    yield open_one
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture(scope="session")
+def running() -> Iterator[StandIn]:
+    with running_standin() as standin:
+        yield standin
+
+
+@pytest.fixture
+def standin(running: StandIn) -> Iterator[StandIn]:
+    yield running
+    running.reset()
+
+
+@pytest.fixture
+def open_page(
+    standin: StandIn, open_context: Callable[..., BrowserContext]
+) -> Callable[..., ClientPage]:
+    """Open our page; what the browser complains about fails the test when it ends."""
+
+    def open_one(**options) -> ClientPage:
+        return ClientPage.opened(open_context(**options).new_page(), f"{standin.url}/client/")
+
+    return open_one
+
+
+@pytest.fixture
+def client(open_page: Callable[..., ClientPage]) -> Iterator[ClientPage]:
+    """Our page, open, with a microphone; it may not have complained by the end."""
+    page = open_page()
+    yield page
+    assert page.complaints == []
+
+

@@ -1,0 +1,29 @@
+"""Sounds that can be told apart, and what tells them apart."""
+
+import wave
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+RATE_HZ: Final = 48_000
+MICROPHONE_HZ: Final = (500, 900, 1400)
+PULSE_S: Final = 0.25
+PAUSE_S: Final = 0.25
+
+
+def write_pulses(path: Path, tones_hz: Sequence[int] = MICROPHONE_HZ) -> None:
+    """Write tones with pauses between them: a browser's noise suppression takes them for speech."""
+    pulse_at = np.arange(int(PULSE_S * RATE_HZ)) / RATE_HZ
+    fade = np.minimum(1, np.minimum(pulse_at, pulse_at[::-1]) / 0.01)
+    pieces = []
+    for tone_hz in tones_hz:
+        pieces += [0.5 * fade * np.sin(2 * np.pi * tone_hz * pulse_at)]
+        pieces += [np.zeros(int(PAUSE_S * RATE_HZ))]
+    samples = (np.concatenate(pieces) * 32767).astype("<i2")
+    with wave.open(str(path), "wb") as out:
+        out.setnchannels(1)
+        out.setsampwidth(2)
+        out.setframerate(RATE_HZ)
+        out.writeframes(samples.tobytes())
