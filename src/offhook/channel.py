@@ -4,6 +4,7 @@ The plain functions serve processes without an event loop; `Channel` is their as
 Sending never waits: a peer that does not read is at fault, and the sender is told.
 """
 
+import contextlib
 import os
 import socket
 from collections.abc import Sequence
@@ -131,6 +132,17 @@ class Channel:
                     await anyio.wait_readable(self._socket)
                 except anyio.ClosedResourceError as error:
                     raise ChannelClosedError("this end of a channel was closed") from error
+
+    def drain(self) -> list[AnyMessage]:
+        """Take what has arrived already: the last words of a peer that left."""
+        messages = []
+        with contextlib.suppress(BlockingIOError, ChannelClosedError, BadMessageError):
+            while True:
+                message, fds = receive_record(self._socket)
+                messages.append(message)
+                for fd in fds:
+                    os.close(fd)
+        return messages
 
     def close(self) -> None:
         """Let the peer see the end, and whoever waits here. Safe to call twice."""

@@ -14,7 +14,7 @@ from offhook.clock import SystemClock
 from offhook.ids import WorkerId
 from offhook.protocol.control import ExitCode, TemplateReady
 from offhook.server.config import Config
-from offhook.server.main import serving, url_of
+from offhook.server.main import Serving, url_of
 from offhook.server.observe import set_up_logging
 from offhook.server.pool.pool import Pool
 from offhook.server.pool.process import WorkerExit
@@ -78,17 +78,15 @@ async def _serve(
 ) -> None:
     clock = SystemClock()
     pool = source.pool = Pool(clock=clock, source=source, warm=1)
-    async with (
-        anyio.create_task_group() as source.group,
-        serving(config, sockets, pool=pool, clock=clock) as server,
-    ):
+    serving = Serving(config, pool=pool, clock=clock)
+    async with anyio.create_task_group() as source.group, serving.running(sockets):
         pool.template_reported(_ready_template())
         await pool.first_ready()
         on_ready(url_of(config, sockets[0]))
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             await anext(signals)
         with anyio.move_on_after(config.close_timeout_s + 1):
-            await server.stop(config.close_timeout_s)
+            await serving.stop(config.close_timeout_s)
         source.group.cancel_scope.cancel()
 
 

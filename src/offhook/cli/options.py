@@ -43,7 +43,7 @@ def to_config(values: dict[str, Any]) -> Config:
     Raises:
         UsageError: A value cannot be used.
     """
-    parsed = {
+    parsed: dict[str, Any] = {
         name: PARSERS[name](value) if name in PARSERS else value for name, value in values.items()
     }
     return Config(**parsed)

@@ -36,7 +36,7 @@ from offhook.server.pool.template import Template
 log = logging.getLogger(__name__)
 
 KEEP_ALIVE_S: Final = 5
-MAX_HEADER_BYTES: Final = 32 * 1024
+GRACEFUL_S: Final = 2
 
 
 def main(arguments: list[str]) -> int:
@@ -60,13 +60,14 @@ async def serve_supervised(
     """Serve until the supervisor says stop, or goes."""
     channel, clock, template = Channel(sock), SystemClock(), Template()
     pool = Pool(clock=clock, source=template, warm=config.warm)
-    async with (
-        serving(config, sockets, pool=pool, clock=clock) as server,
-        anyio.create_task_group() as group,
-    ):
-        group.start_soon(listen_to_supervisor, channel, pool, template, server, group)
-        group.start_soon(announce, channel, pool, url_of(config, sockets[0]))
-        await server.ended.wait()
+    serving = Serving(config, pool=pool, clock=clock)
+    async with anyio.create_task_group() as group:
+        # It listens longest: the ends of the last workers are reported to it.
+        group.start_soon(listen_to_supervisor, channel, pool, template, serving, group)
+        async with serving.running(sockets), anyio.create_task_group() as announcing:
+            announcing.start_soon(announce, channel, pool, url_of(config, sockets[0]))
+            await serving.ended.wait()
+            announcing.cancel_scope.cancel()
         group.cancel_scope.cancel()
 
 
@@ -77,14 +78,14 @@ async def announce(channel: Channel, pool: Pool, url: str) -> None:
 
 
 async def listen_to_supervisor(
-    channel: Channel, pool: Pool, template: Template, server: "Serving", group: TaskGroup
+    channel: Channel, pool: Pool, template: Template, serving: "Serving", group: TaskGroup
 ) -> None:
     """Pass on what the supervisor tells."""
     while True:
         try:
             message, fds = await channel.receive()
         except ChannelClosedError:
-            await server.stop(grace_s=0.0)
+            await serving.stop(grace_s=0.0)
             return
         except BadMessageError as error:
             log.warning("unknown message ignored", extra={"problem": error.problem})
@@ -98,60 +99,56 @@ async def listen_to_supervisor(
             case ChildExited(pid=pid, status=status):
                 pool.child_exited(pid, WorkerExit.from_status(status))
             case StopServer(grace_s=grace_s):
-                group.start_soon(server.stop, grace_s)
+                group.start_soon(serving.stop, grace_s)
             case _:
                 log.warning("message out of place ignored", extra={"type": type(message).__name__})
 
 
 class Serving:
-    """A running HTTP server and how to end it."""
+    """The HTTP server of this process, and how to end it."""
 
-    def __init__(self, uvicorn_server: uvicorn.Server, dispatcher: Dispatcher) -> None:
-        self._uvicorn = uvicorn_server
-        self._dispatcher = dispatcher
+    def __init__(self, config: Config, *, pool: Pool, clock: Clock) -> None:
+        app = create_app(config, clock=clock, pool=pool)
+        self._pool = pool
+        self._dispatcher: Dispatcher = app.state.dispatcher
+        self._uvicorn = _QuietServer(
+            uvicorn.Config(
+                app,
+                http="httptools",
+                lifespan="on",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_keep_alive=KEEP_ALIVE_S,
+                timeout_graceful_shutdown=GRACEFUL_S,
+            )
+        )
         self.ended = anyio.Event()
+
+    @contextlib.asynccontextmanager
+    async def running(self, sockets: list[socket.socket]) -> AsyncIterator[None]:
+        """Answer HTTP on the sockets inside the block."""
+        async with self._pool.running(), anyio.create_task_group() as group:
+            group.start_soon(self._serve, sockets)
+            try:
+                yield
+            finally:
+                self._uvicorn.should_exit = True
 
     async def stop(self, grace_s: float) -> None:
         """Admit nobody, end the live sessions politely, then stop listening."""
-        await self._dispatcher.aclose(EndReason.DRAINED, grace_s=grace_s)
+        await self._dispatcher.aclose(reason=EndReason.DRAINED, grace_s=grace_s)
         self._uvicorn.should_exit = True
+
+    async def _serve(self, sockets: list[socket.socket]) -> None:
+        await self._uvicorn.serve(sockets=sockets)
+        self.ended.set()
 
 
 class _QuietServer(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield  # they are the supervisor's, who tells us by `StopServer`
-
-
-@contextlib.asynccontextmanager
-async def serving(
-    config: Config, sockets: list[socket.socket], *, pool: Pool, clock: Clock
-) -> AsyncIterator[Serving]:
-    """Answer HTTP on the sockets inside the block."""
-    app = create_app(config, clock=clock, pool=pool)
-    server = _QuietServer(
-        uvicorn.Config(
-            app,
-            http="httptools",
-            lifespan="on",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_keep_alive=KEEP_ALIVE_S,
-            timeout_graceful_shutdown=2,
-            h11_max_incomplete_event_size=MAX_HEADER_BYTES,
-        )
-    )
-    running = Serving(server, app.state.dispatcher)
-
-    async def serve() -> None:
-        await server.serve(sockets=sockets)
-        running.ended.set()
-
-    async with pool.running(), anyio.create_task_group() as group:
-        group.start_soon(serve)
-        yield running
-        server.should_exit = True
 
 
 def url_of(config: Config, sock: socket.socket) -> str:

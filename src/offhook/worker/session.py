@@ -149,6 +149,7 @@ class WorkerSession:
     async def _close(self, ending: Ending) -> None:
         self._end(ending.reason, ending.detail)
         await self._connection.aclose(error=self._error_for_client(ending))
+        self._bot_scope.cancel()
 
     async def _watch_peer(self) -> None:
         """Once the client has gone, the bot has some time to finish; then it is cancelled."""

@@ -54,6 +54,7 @@ class WorkerProcess:
         self.pid = 0
         self.session_id: str | None = None
         self._channel = channel
+        self._left: deque[AnyMessage] = deque()
         self._output_fd = output_fd
         self._output = _Tail(LOG_LIMIT_BYTES)
         self._pidfd = -1
@@ -85,10 +86,12 @@ class WorkerProcess:
         Raises:
             anyio.EndOfStream: The worker has closed its channel, or gone.
         """
-        while True:
+        while not self._left:
             try:
                 received = await self._channel.receive()
             except ChannelClosedError:
+                if self._left:
+                    break
                 raise anyio.EndOfStream from None
             except BadMessageError as error:
                 log.warning("unknown message ignored", extra={"problem": error.problem})
@@ -96,6 +99,7 @@ class WorkerProcess:
             for fd in received.fds:
                 os.close(fd)
             return received.message
+        return self._left.popleft()
 
     async def exited(self) -> WorkerExit:
         """Wait until the process has been reaped and what it printed has been read."""
@@ -132,6 +136,7 @@ class WorkerProcess:
                 await self._was_reaped.wait()
                 # What it left behind may hold the pipe open; its own last words are in it already.
                 group.cancel_scope.deadline = anyio.current_time() + OUTPUT_AFTER_EXIT_S
+            self._left.extend(self._channel.drain())
             self._has_exited.set()
             return await self.exited()
         finally:
