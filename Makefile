@@ -54,13 +54,13 @@ $(VENV)/pyvenv.cfg: | $(TOOLS)/.installed
 INSTALL_SELF := $(UV_INSTALL) --no-deps --no-build-isolation --editable .
 
 $(VENV)/.dev: locks/dev.txt pyproject.toml $(VENV)/pyvenv.cfg $(TOOLS)/.installed
-	@echo "Installing Offhook and the tools of its developers into $(VENV) (once, about 500 MB) …"
+	@echo "Installing Offhook and the tools of its developers into $(VENV) (once, about 900 MB) …"
 	@$(UV) pip sync --quiet --python $(BIN)/python --require-hashes locks/dev.txt
 	@$(INSTALL_SELF)
 	@touch $(VENV)/.demo $@
 
 $(VENV)/.demo: locks/demo.txt pyproject.toml $(VENV)/pyvenv.cfg $(TOOLS)/.installed
-	@echo "Installing Offhook with its demo into $(VENV) (once, about 150 MB) …"
+	@echo "Installing Offhook with its demo into $(VENV) (once, about 250 MB) …"
 	@$(UV_INSTALL) --require-hashes --requirement locks/demo.txt
 	@$(INSTALL_SELF)
 	@touch $@
