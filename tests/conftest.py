@@ -73,6 +73,11 @@ def pytest_configure(config: pytest.Config) -> None:
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # Last, since they take longest, and since Playwright keeps an event loop in this thread.
+    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("browser") and find_chromium() is None:
         pytest.skip("no Chromium on this machine")
@@ -210,10 +215,11 @@ def no_blocking_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def sleep(seconds: float) -> None:
         try:
-            asyncio.get_running_loop()
+            is_async = asyncio.current_task() is not None
         except RuntimeError:
-            real_sleep(seconds)
-        else:
+            is_async = False
+        if is_async:
             raise AssertionError("time.sleep() was called on the event loop")
+        real_sleep(seconds)
 
     monkeypatch.setattr(time, "sleep", sleep)
