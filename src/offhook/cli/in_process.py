@@ -18,7 +18,7 @@ from offhook.server.main import Serving, url_of
 from offhook.server.observe import set_up_logging
 from offhook.server.pool.pool import Pool
 from offhook.server.pool.process import WorkerExit
-from offhook.transports.webrtc.udp import loop_factory
+from offhook.transports.webrtc.udp import new_event_loop
 from offhook.worker.load import bot_of, load_bot, prewarm_all
 from offhook.worker.main import serve
 from offhook.worker.template import print_bot_traceback
@@ -65,7 +65,7 @@ def serve_in_process(
         sockets,
         source,
         on_ready,
-        backend_options={"loop_factory": loop_factory(config.udp_ports)},
+        backend_options={"loop_factory": new_event_loop},
     )
     return ExitCode.OK
 

@@ -118,8 +118,6 @@ class BootTemplate(Message, frozen=True, kw_only=True, tag="boot_template"):
     generation: int
     start_method: str
     supervisor_pid: int
-    udp_ports: tuple[int, int] | None = None
-    arguments: tuple[str, ...] = ()
     version: int = PROTOCOL_VERSION
 
 

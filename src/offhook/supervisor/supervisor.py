@@ -53,12 +53,10 @@ class Supervisor:
         bot: Path,
         sockets: list[socket.socket],
         *,
-        arguments: tuple[str, ...] = (),
         on_ready: Callable[[str], None],
         say: Callable[[str], None],
     ) -> None:
         self._config, self._bot, self._sockets = config, bot, sockets
-        self._arguments = arguments
         self._on_ready, self._say = on_ready, say
         self._selector = selectors.DefaultSelector()
         self._server_pid = self._template_pid = 0
@@ -128,8 +126,6 @@ class Supervisor:
             generation=self._generation,
             start_method=self._config.start_method,
             supervisor_pid=os.getpid(),
-            udp_ports=self._config.udp_ports,
-            arguments=self._arguments,
         )
         send_record(for_server, boot)
         self._template_pid = children.start(

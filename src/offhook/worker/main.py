@@ -18,7 +18,7 @@ from offhook.errors import WorkerError
 from offhook.kernel import die_with_parent, limit_worker
 from offhook.protocol.control import BootTemplate, ExitCode, StartBot, WorkerReady
 from offhook.transports.webrtc.rehearse import rehearse as rehearse_webrtc
-from offhook.transports.webrtc.udp import loop_factory
+from offhook.transports.webrtc.udp import new_event_loop
 from offhook.worker.load import Bot, bot_of
 from offhook.worker.session import WorkerSession
 
@@ -42,7 +42,7 @@ def run_worker(boot: BootTemplate, module: ModuleType, *, channel: int, rehearse
             Channel(socket.socket(fileno=channel)),
             bot_of(module),
             rehearse,
-            backend_options={"loop_factory": loop_factory(boot.udp_ports)},
+            backend_options={"loop_factory": new_event_loop},
         )
     except BaseException:
         log.exception("worker failed")

@@ -25,7 +25,8 @@ from offhook.protocol.control import (
     Step,
 )
 from offhook.protocol.endings import WORDS, EndReason
-from offhook.transports.webrtc.connection import SmallWebRTCConnection, WebRTCSettings
+from offhook.transports.webrtc.connection import SmallWebRTCConnection
+from offhook.transports.webrtc.settings import WebRTCSettings
 from offhook.worker.load import Bot
 
 log = logging.getLogger(__name__)
@@ -66,6 +67,7 @@ class WorkerSession:
         self._connection = SmallWebRTCConnection(
             settings=WebRTCSettings(
                 ice_servers=start.ice_servers,
+                udp_ports=start.udp_ports,
                 connect_timeout_s=start.connect_timeout_s,
                 client_lost_after_s=start.client_lost_after_s,
             ),
