@@ -153,7 +153,8 @@ def reap_orphan(child: psutil.Process) -> None:
 
 
 def is_unrelated(command: str) -> bool:
-    return "resource_tracker" in command  # multiprocessing keeps one for the whole run
+    """Say whether a process belongs to a tool: a browser's come and go as it likes."""
+    return any(word in command for word in ("resource_tracker", "chrom", "playwright"))
 
 
 @pytest.fixture(autouse=True)
