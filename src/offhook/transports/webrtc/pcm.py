@@ -1,0 +1,68 @@
+"""Signed 16-bit little-endian PCM: cut into equal pieces, resampled where the codec cannot."""
+
+from array import array
+from collections.abc import Iterator
+
+import av
+
+FRAMES_PER_S = 50
+
+
+def fade(pcm: bytes, *, gain_from: float, gain_to: float) -> bytes:
+    """Change the loudness evenly from one gain to another."""
+    if gain_from >= 1.0 and gain_to >= 1.0:
+        return pcm
+    samples = array("h", pcm)
+    step = (gain_to - gain_from) / max(len(samples), 1)
+    return array(
+        "h", (int(sample * (gain_from + step * i)) for i, sample in enumerate(samples))
+    ).tobytes()
+
+
+class Rechunker:
+    """Takes PCM of one format in any portions and gives 20 ms pieces of another."""
+
+    def __init__(
+        self, *, from_rate_hz: int, to_rate_hz: int, from_channels: int = 1, to_channels: int = 1
+    ) -> None:
+        self._from_rate_hz = from_rate_hz
+        self._from_layout = "stereo" if from_channels == 2 else "mono"  # noqa: PLR2004 -- two ears
+        self._from_width = 2 * from_channels
+        self._chunk_bytes = to_rate_hz // FRAMES_PER_S * 2 * to_channels
+        self._rest = b""
+        self._resampler: av.AudioResampler | None = None
+        if (from_rate_hz, from_channels) != (to_rate_hz, to_channels):
+            self._resampler = av.AudioResampler(
+                format="s16",
+                layout="stereo" if to_channels == 2 else "mono",
+                rate=to_rate_hz,
+            )
+
+    def push(self, pcm: bytes) -> Iterator[bytes]:
+        """Give the pieces that are complete; the rest is kept."""
+        data = self._rest + self.convert(pcm) if self._rest else self.convert(pcm)
+        size = self._chunk_bytes
+        whole = len(data) // size * size
+        self._rest = data[whole:]
+        if whole == size:
+            yield data[:size] if self._rest else data
+            return
+        for start in range(0, whole, size):
+            yield data[start : start + size]
+
+    def convert(self, pcm: bytes) -> bytes:
+        """Change rate and channels, not the portions; a resampler holds back a millisecond."""
+        if self._resampler is None:
+            return pcm
+        samples = len(pcm) // self._from_width
+        if samples == 0:
+            return b""
+        frame = av.AudioFrame(format="s16", layout=self._from_layout, samples=samples)
+        frame.sample_rate = self._from_rate_hz
+        plane = frame.planes[0]
+        plane.update(pcm.ljust(plane.buffer_size, b"\0"))
+        made = []
+        for out in self._resampler.resample(frame):
+            size = out.samples * len(out.layout.channels) * 2
+            made.append(bytes(out.planes[0])[:size])
+        return b"".join(made)
