@@ -139,6 +139,7 @@ lint: $(VENV)/.dev ## look for mistakes in code and spelling
 .PHONY: types
 types: $(VENV)/.dev ## check the types, strictly, and that the public ones are complete
 	@$(BIN)/mypy
+	@test ! -d tests/typing || $(BIN)/mypy tests/typing
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/basedpyright --verifytypes offhook --ignoreexternal
 
 .PHONY: imports

@@ -48,11 +48,31 @@ def end_reasons() -> Iterator[Row]:
         yield f"`{reason.value}`", endings.WORDS[reason]
 
 
+STEPS: Final = {
+    Step.ACCEPTED: "The request that opened the session arrived; `at_s` counts from here.",
+    Step.ADMITTED: "Admission said yes.",
+    Step.WORKER_LEASED: "A warm process was given to the session.",
+    Step.BOT_ENTERED: "The first line of `bot()` ran.",
+    Step.ANSWER_SENT: "The answer to the client's offer left.",
+    Step.ICE_CONNECTED: "A way between the two sides was found.",
+    Step.DTLS_DONE: "The keys were agreed on; media can flow.",
+    Step.DATA_CHANNEL_OPEN: "Messages can flow.",
+    Step.CLIENT_READY: "The client said that it can play and show what comes (RTVI).",
+    Step.BOT_READY: "The bot said that it listens (RTVI).",
+    Step.FIRST_AUDIO_IN: "The first sound of the user arrived.",
+    Step.READY: "Both sides can hear each other.",
+    Step.FIRST_AUDIO_OUT: "The first sound of the bot left.",
+    Step.PEER_CONNECTION_RESTARTED: "The client replaced its connection; the session went on.",
+    Step.CLOSING: "The end began; the bot may finish politely.",
+    Step.ENDED: "The process is gone and the session is over.",
+}
+
+
 def timeline() -> Iterator[Row]:
     """Go through the steps of a session's timeline."""
-    yield "Step", "Member of `Step`"
+    yield "Step", "What has happened"
     for step in Step:
-        yield f"`{step.value}`", f"`{step.name}`"
+        yield f"`{step.value}`", STEPS[step]
 
 
 TABLES: Final[dict[str, Callable[[], Iterator[Row]]]] = {
