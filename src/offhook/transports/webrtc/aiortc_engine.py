@@ -262,7 +262,7 @@ class AiortcEngine:
 
     async def drain(self) -> None:
         """See `Engine.drain`."""
-        while not is_drained(self._peer_connection):
+        while not is_drained(self._peer_connection):  # noqa: ASYNC110 -- aiortc has no event for it
             await anyio.sleep(DRAIN_POLL_S)
 
     def _channel_came(self, channel: RTCDataChannel) -> None:

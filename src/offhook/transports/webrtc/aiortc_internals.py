@@ -18,14 +18,14 @@ from aiortc import (
     RTCConfiguration,
     RTCPeerConnection,
     RTCRtpTransceiver,
-    rtcpeerconnection,
     rtcsctptransport,
 )
-from aiortc.rtcdtlstransport import RTCCertificate
+from aiortc.rtcdtlstransport import SRTP_PROFILES, RTCCertificate
 from aiortc.rtp import RtcpReceiverInfo, RtcpRrPacket, RtcpSrPacket
+from OpenSSL import SSL
 
 from offhook.transports.webrtc import rtp
-from offhook.transports.webrtc.codec import PREFERENCE, Codec
+from offhook.transports.webrtc.codec import OPUS, PREFERENCE, Codec
 
 SCTP_FRAGMENT_BYTES: Final = 1100
 """With the default of 1176 a link with an MTU of 1280 loses every full fragment."""
@@ -46,7 +46,7 @@ INTERNALS: Final = {
         "_sent_queue",
     ),
     "aiortc.rtcsctptransport": ("USERDATA_MAX_LENGTH",),
-    "aiortc.rtcpeerconnection": ("RTCCertificate",),
+    "aiortc.rtcdtlstransport.RTCCertificate": ("_create_ssl_context", "generateCertificate"),
     "aiortc.rtcdtlstransport.RtpRouter": ("register_sender", "ssrc_table"),
     "aioice.ice.Connection": (
         "_nominated",
@@ -85,21 +85,20 @@ def prepare_certificate() -> RTCCertificate:
     return _certificate_of(os.getpid())
 
 
+def certificate_context() -> SSL.Context:
+    """Make the DTLS context that a peer connection of this process would make."""
+    return prepare_certificate()._create_ssl_context(SRTP_PROFILES)  # noqa: SLF001
+
+
 @contextmanager
 def _with_certificate(certificate: RTCCertificate) -> Iterator[None]:
     """Let a peer connection take this certificate; its constructor has no parameter for one."""
-
-    class Prepared(RTCCertificate):  # type: ignore[misc]  # aiortc has no types
-        @classmethod
-        def generateCertificate(cls) -> RTCCertificate:  # noqa: N802 -- aiortc's name
-            return certificate
-
-    original = rtcpeerconnection.RTCCertificate
-    rtcpeerconnection.RTCCertificate = Prepared
+    original = RTCCertificate.generateCertificate
+    RTCCertificate.generateCertificate = lambda: certificate  # type: ignore[method-assign]
     try:
         yield
     finally:
-        rtcpeerconnection.RTCCertificate = original
+        RTCCertificate.generateCertificate = original  # type: ignore[method-assign]
 
 
 def new_peer_connection(configuration: RTCConfiguration) -> RTCPeerConnection:
@@ -110,14 +109,15 @@ def new_peer_connection(configuration: RTCConfiguration) -> RTCPeerConnection:
 
 def choose_codec(transceiver: RTCRtpTransceiver) -> Codec | None:
     """Narrow a negotiated transceiver to the one codec that we speak best."""
-    for name in PREFERENCE:
-        for codec in transceiver._codecs:  # noqa: SLF001 -- this module's purpose
-            if codec.name.lower() == name:
-                if name == PREFERENCE[0]:
-                    codec.parameters = dict(OPUS_PARAMETERS)
-                transceiver._codecs = [codec]  # noqa: SLF001
-                return Codec(name, codec.payloadType, codec.clockRate)
-    return None
+    negotiated = {codec.name.lower(): codec for codec in reversed(transceiver._codecs)}  # noqa: SLF001 -- see above
+    name = next((name for name in PREFERENCE if name in negotiated), None)
+    if name is None:
+        return None
+    codec = negotiated[name]
+    if name == OPUS:
+        codec.parameters = dict(OPUS_PARAMETERS)
+    transceiver._codecs = [codec]  # noqa: SLF001
+    return Codec(name, int(codec.payloadType or 0), int(codec.clockRate))
 
 
 def is_drained(peer_connection: RTCPeerConnection) -> bool:
@@ -137,15 +137,17 @@ class MediaPath:
 
     def __init__(self, transceiver: RTCRtpTransceiver, listener: MediaListener) -> None:
         self._listener = listener
-        self._transceiver = transceiver
-        self._dtls: Any = transceiver.receiver.transport
+        # Untyped from here on: what follows replaces methods of these very objects.
+        sender: Any = transceiver.sender
+        receiver: Any = transceiver.receiver
+        self._dtls: Any = receiver.transport
         self._ice: Any = self._dtls.transport._connection  # noqa: SLF001
         self._pass_on: Callable[[bytes, int], None] = self._ice.data_received
         self._answer_check: Callable[..., None] = self._ice.request_received
-        self.ssrc: int = transceiver.sender._ssrc  # noqa: SLF001
+        self.ssrc: int = sender._ssrc  # noqa: SLF001
         self._remote_ssrc: int | None = None
-        transceiver.sender.send = self._started
-        transceiver.receiver.receive = self._started
+        sender.send = self._started
+        receiver.receive = self._started
         self._ice.data_received = self._data_received
         self._ice.request_received = self._request_received
         self._ice.query_consent = self._query_consent
@@ -203,8 +205,8 @@ class MediaPath:
             self._dtls._rtp_router.ssrc_table[packet.ssrc] = self  # noqa: SLF001
         self._listener.rtp_received(packet)
 
-    def _request_received(self, message: Any, address: Any, protocol: Any) -> None:
-        self._answer_check(message, address, protocol)
+    def _request_received(self, *check: object) -> None:
+        self._answer_check(*check)
         self._listener.heard()
 
     async def _query_consent(self) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import anyio
 from anyio.abc import TaskGroup
@@ -112,8 +112,7 @@ class SmallWebRTCConnection:
             UdpPortsExhaustedError: No port is free in the range.
         """
         async with self._negotiating:
-            if self._end_reason is not None or self._closing is not None:
-                raise SessionEndedError("the connection is over")
+            self._check_not_over()
             if self._engine is not None and not restart_pc:
                 text = await self._engine.answer(sdp)
                 return Answer(text, self.pc_id)
@@ -124,8 +123,7 @@ class SmallWebRTCConnection:
         self._is_restarting = self._engine is not None
         try:
             text = await engine.answer(sdp)
-            if self._end_reason is not None:
-                raise SessionEndedError("the connection is over")
+            self._check_not_over()
         except BaseException:
             with anyio.CancelScope(shield=True):
                 await engine.aclose()
@@ -150,6 +148,10 @@ class SmallWebRTCConnection:
             await old.aclose()
         return Answer(text, self.pc_id)
 
+    def _check_not_over(self) -> None:
+        if self._end_reason is not None or self._closing is not None:
+            raise SessionEndedError("the connection is over")
+
     async def add_ice_candidates(self, candidates: Sequence[IceCandidate]) -> None:
         """Take more of the client's candidates; those of no use, or too late, are ignored."""
         for candidate in candidates:
@@ -169,15 +171,18 @@ class SmallWebRTCConnection:
                 for name in self._waiting:
                     self._emit(name)
                 await self._ended.wait()
-                with anyio.move_on_after(LAST_HANDLERS_S):
-                    while self._running_last:
-                        await self._wait()
+                await self._hear_last_handlers()
                 group.cancel_scope.cancel()
         finally:
             self._group = None
             self._end(EndReason.BOT_FINISHED)
             with anyio.move_on_after(CLOSE_TIMEOUT_S, shield=True):
                 await self._close_engine()
+
+    async def _hear_last_handlers(self) -> None:
+        with anyio.move_on_after(LAST_HANDLERS_S):
+            while self._running_last:
+                await self._came.wait()
 
     async def closed(self) -> EndReason:
         """Wait for the end and say why it came."""
@@ -376,7 +381,7 @@ class SmallWebRTCConnection:
             self._running_last -= is_last
             self._wake()
 
-    async def _call(self, name: str, handler: Handler, *arguments: Any) -> None:
+    async def _call(self, name: str, handler: Handler, *arguments: object) -> None:
         try:
             await handler(self, *arguments)
         except Exception:
@@ -388,10 +393,7 @@ class SmallWebRTCConnection:
                 message = self._inbox.popleft()
                 for handler in self._handlers["app-message"]:
                     await self._call("app-message", handler, message)
-            await self._wait()
-
-    async def _wait(self) -> None:
-        await self._came.wait()
+            await self._came.wait()
 
     def _wake(self) -> None:
         came, self._came = self._came, anyio.Event()

@@ -38,6 +38,7 @@ class InboundAudio:
         self._decoder_rate_hz = 0
         self._chunks = Rechunker(from_rate_hz=FRAMES_PER_S, to_rate_hz=FRAMES_PER_S)
         self._format = (0, 0)
+        self._silence_width = 2
 
     @property
     def counts(self) -> jitter.Counts:
@@ -103,19 +104,19 @@ class InboundAudio:
             self._play(decoder, playout)
 
     def _play(self, decoder: Decoder, playout: Playout) -> None:
+        pcm, is_concealed = b"", True
         match playout:
             case jitter.Decode(payload, ticks):
                 try:
                     pcm, is_concealed = decoder.decode(payload), False
                 except OpusError:
-                    pcm, is_concealed = self._conceal(decoder, ticks), True
+                    pcm = self._conceal(decoder, ticks)
             case jitter.Recover(payload, ticks):
-                pcm, is_concealed = self._recover(decoder, payload, ticks), True
+                pcm = self._recover(decoder, payload, ticks)
             case jitter.Conceal(ticks, gain_from, gain_to):
                 pcm = fade(self._conceal(decoder, ticks), gain_from=gain_from, gain_to=gain_to)
-                is_concealed = True
             case jitter.Silence(ticks):
-                pcm, is_concealed = bytes(self._samples(ticks) * self._silence_width), True
+                pcm = bytes(self._samples(ticks) * self._silence_width)
             case jitter.Restart():
                 decoder.reset()
                 return

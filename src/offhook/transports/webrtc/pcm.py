@@ -2,10 +2,12 @@
 
 from array import array
 from collections.abc import Iterator
+from typing import Final
 
 import av
 
-FRAMES_PER_S = 50
+FRAMES_PER_S: Final = 50
+LAYOUTS: Final = {1: "mono", 2: "stereo"}
 
 
 def fade(pcm: bytes, *, gain_from: float, gain_to: float) -> bytes:
@@ -26,7 +28,7 @@ class Rechunker:
         self, *, from_rate_hz: int, to_rate_hz: int, from_channels: int = 1, to_channels: int = 1
     ) -> None:
         self._from_rate_hz = from_rate_hz
-        self._from_layout = "stereo" if from_channels == 2 else "mono"  # noqa: PLR2004 -- two ears
+        self._from_layout = LAYOUTS[from_channels]
         self._from_width = 2 * from_channels
         self._chunk_bytes = to_rate_hz // FRAMES_PER_S * 2 * to_channels
         self._rest = b""
@@ -34,7 +36,7 @@ class Rechunker:
         if (from_rate_hz, from_channels) != (to_rate_hz, to_channels):
             self._resampler = av.AudioResampler(
                 format="s16",
-                layout="stereo" if to_channels == 2 else "mono",
+                layout=LAYOUTS[to_channels],
                 rate=to_rate_hz,
             )
 

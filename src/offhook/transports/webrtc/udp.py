@@ -8,7 +8,7 @@ import asyncio
 import errno
 import random
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Final
@@ -36,11 +36,14 @@ class MediaEventLoop(asyncio.SelectorEventLoop):
     """The event loop of a process that carries WebRTC media."""
 
     async def create_datagram_endpoint(  # type: ignore[override]  # the stub repeats all keywords
-        self, protocol_factory: Any, local_addr: Any = None, **options: Any
-    ) -> tuple[asyncio.DatagramTransport, Any]:
+        self,
+        protocol_factory: Callable[[], asyncio.DatagramProtocol],
+        local_addr: tuple[str, int] | str | None = None,
+        **options: Any,  # noqa: ANN401 -- handed on as they are
+    ) -> tuple[asyncio.DatagramTransport, asyncio.DatagramProtocol]:
         """Do as the loop does, but keep within the range where one is set."""
         ports = _ports.get()
-        if ports is None or local_addr is None or local_addr[1] != 0:
+        if ports is None or not isinstance(local_addr, tuple) or local_addr[1] != 0:
             return await super().create_datagram_endpoint(
                 protocol_factory, local_addr=local_addr, **options
             )
