@@ -184,19 +184,9 @@ def check_candidates(candidates: Sequence[IceCandidate]) -> None:
 
 def _split(sdp: str) -> tuple[_Section, list[_Section]]:
     """Cut an offer into its parts; the form of each line is checked on the way."""
-    if len(sdp) > MAX_SDP_BYTES:
-        raise BadOfferError(f"The SDP has {len(sdp)} characters, limit {MAX_SDP_BYTES}.")
-    if _UNPRINTABLE.search(sdp):
-        raise BadOfferError("The SDP has control characters.")
     session = part = _Section(title="The session part")
     sections: list[_Section] = []
-    # Only the newline ends a line; `splitlines()` knows others.
-    lines = [line.removesuffix("\r") for line in sdp.split("\n")]
-    while lines and not lines[-1]:
-        lines.pop()
-    if not lines or lines[0] != "v=0":
-        raise BadOfferError("The SDP does not begin with v=0.")
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(_lines(sdp), start=1):
         if line.startswith("m="):
             part = _media_section(line, number, title=f"Section {len(sections)}")
             sections.append(part)
@@ -207,7 +197,23 @@ def _split(sdp: str) -> tuple[_Section, list[_Section]]:
         raise BadOfferError("The offer has no media sections.")
     if len(sections) > MAX_SECTIONS:
         raise BadOfferError(f"The offer has {len(sections)} media sections, limit {MAX_SECTIONS}.")
+    if sum(section.kind == "application" for section in sections) > 1:
+        raise BadOfferError("The offer has more than one data channel section (m=application).")
     return session, sections
+
+
+def _lines(sdp: str) -> list[str]:
+    if _UNPRINTABLE.search(sdp):
+        raise BadOfferError("The SDP has control characters.")
+    if (size := len(sdp.encode())) > MAX_SDP_BYTES:
+        raise BadOfferError(f"The SDP has {size} bytes, limit {MAX_SDP_BYTES}.")
+    # Only the newline ends a line; `splitlines()` knows others.
+    lines = [line.removesuffix("\r") for line in sdp.split("\n")]
+    while lines and not lines[-1]:
+        lines.pop()
+    if not lines or lines[0] != "v=0":
+        raise BadOfferError("The SDP does not begin with v=0.")
+    return lines
 
 
 def _media_section(line: str, number: int, *, title: str) -> _Section:
@@ -265,9 +271,7 @@ def _complete(session: _Section, first: _Section, section: _Section) -> None:
         for name in TRANSPORT_ATTRIBUTES - section.attributes.keys():
             for value in first.attributes.get(name, ()):
                 section.add(name, value)
-    if section.kind == "application":
-        return
-    if not DIRECTIONS & section.attributes.keys():
+    if section.kind != "application" and not DIRECTIONS & section.attributes.keys():
         inherited = sorted(DIRECTIONS & session.attributes.keys())
         section.add(inherited[0] if inherited else "sendrecv")
     described = {value.split(" ", 1)[0] for value in section.attributes.get("rtpmap", ())}

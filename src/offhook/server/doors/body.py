@@ -1,6 +1,5 @@
 """Bodies of requests: bounded in length and time, and JSON whatever their Content-Type says."""
 
-import json
 import re
 from typing import Final, TypeVar
 
@@ -104,10 +103,10 @@ def parse(data: bytes, shape: type[BodyType]) -> BodyType:
 
 
 def application_data(raw: msgspec.Raw) -> bytes | None:
-    """Check JSON that is passed on unread, so that a worker can read it; absent and null are None.
+    """Check JSON that is passed on as it is, so that a worker can read it; absent and null are None.
 
     Raises:
-        BadMessageError: Python's JSON reader could not read it.
+        BadMessageError: A worker could not read it.
     """
     text = bytes(raw)
     if text.strip() in {b"", b"null"}:
@@ -115,8 +114,8 @@ def application_data(raw: msgspec.Raw) -> bytes | None:
     if _depth(text) > MAX_DEPTH:
         raise BadMessageError("JSON", f"data for the bot nested deeper than {MAX_DEPTH} levels")
     try:
-        json.loads(text)
-    except ValueError as error:
+        msgspec.json.decode(text)
+    except msgspec.DecodeError as error:
         raise BadMessageError("JSON", str(error)) from error
     return text
 
