@@ -1,0 +1,181 @@
+"""The bot's side of a WebRTC connection: frames in, frames out."""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import anyio
+
+from offhook.kit.events import Events, HandlerT
+from offhook.kit.frames import (
+    BotStartedSpeaking,
+    BotStoppedSpeaking,
+    End,
+    Frame,
+    InputAudio,
+    InputMessage,
+    OutputAudio,
+    OutputMessage,
+)
+from offhook.kit.resample import Resampler
+from offhook.kit.transport import Deliver, InputTransport, OutputTransport, TransportParams
+from offhook.transports.webrtc.connection import SmallWebRTCConnection
+
+log = logging.getLogger(__name__)
+
+OPUS_RATES_HZ: Final = (8000, 12000, 16000, 24000, 48000)
+EVENTS: Final = ("on_client_connected", "on_client_disconnected", "on_app_message")
+
+
+class SmallWebRTCTransport:
+    """Connects a pipeline with one browser: put `input()` at its head and `output()` at its end.
+
+    Args:
+        params: What the bot hears and says, and how.
+        webrtc_connection: The `webrtc_connection` of the runner's arguments.
+
+    Events:
+        `on_client_connected(transport, client)`: the client is there and the bot listens. What the
+            client sent before is delivered after this.
+        `on_client_disconnected(transport, client)`: the client has gone, by itself. Usually the
+            handler does `await task.cancel()`; a bot that does nothing is ended a little later.
+        `on_app_message(transport, message, sender)`: the client sent a message of any kind.
+    """
+
+    def __init__(
+        self, *, params: TransportParams, webrtc_connection: SmallWebRTCConnection
+    ) -> None:
+        self.params = params
+        self._connection = webrtc_connection
+        self._events = Events(self, EVENTS)
+        self._input = InputTransport(self, params, self._events)
+        self._output = OutputTransport(self, params, self._events)
+        self._waiting: deque[Frame] = deque()
+        self._came = anyio.Event()
+        self._has_connected = self._is_gone = self._is_closed = False
+        webrtc_connection.event_handler("connected")(self._on_connected)
+        webrtc_connection.event_handler("closed")(self._on_closed)
+        webrtc_connection.event_handler("app-message")(self._on_message)
+        webrtc_connection.on_audio_out(self._on_audio_out)
+        if params.audio_out_enabled:
+            self._out_rate_hz = _opus_rate_hz(params.audio_out_sample_rate)
+            self._to_wire = _resampler(
+                params.audio_out_sample_rate, self._out_rate_hz, params.audio_out_channels
+            )
+            webrtc_connection.open_audio_out(
+                sample_rate_hz=self._out_rate_hz, channels=params.audio_out_channels
+            )
+
+    def input(self) -> InputTransport:
+        """The pipeline's first processor."""
+        return self._input
+
+    def output(self) -> OutputTransport:
+        """The pipeline's last processor."""
+        return self._output
+
+    def event_handler(self, name: str) -> Callable[[HandlerT], HandlerT]:
+        """Register the decorated coroutine function for an event.
+
+        Raises:
+            UsageError: There is no event of this name; the error lists those that exist.
+        """
+        return self._events.event_handler(name)
+
+    # What the pipeline's two ends use, see kit.transport.Transport
+
+    async def receive(self, deliver: Deliver) -> None:
+        """Deliver audio, messages and what becomes of our own audio, until the client has gone."""
+        await self._connection.connect()
+        async with anyio.create_task_group() as group:
+            if self.params.audio_in_enabled:
+                group.start_soon(self._receive_audio, deliver)
+            while not (self._is_gone and not self._waiting):
+                while self._waiting:
+                    await deliver(self._waiting.popleft())
+                if not self._is_gone:
+                    self._came = anyio.Event()
+                    await self._came.wait()
+            group.cancel_scope.cancel()
+
+    async def send(self, frame: Frame) -> None:
+        """Send audio or a message; for `End`, wait until all audio has been played."""
+        match frame:
+            case OutputAudio(pcm):
+                await self._connection.send_audio(
+                    self._to_wire.resample(pcm) if self._to_wire else pcm
+                )
+            case OutputMessage(data):
+                self._connection.send_app_message(data)
+            case End():
+                if self._to_wire is not None:
+                    await self._connection.send_audio(self._to_wire.flush())
+                await self._connection.audio_sent()
+            case _:
+                pass
+
+    async def flush(self) -> None:
+        """Forget what was sent but not yet played."""
+        if self._to_wire is not None:
+            self._to_wire.flush()
+        self._connection.flush_audio()
+
+    async def aclose(self) -> None:
+        """Take no part any more; the connection itself is closed by the worker."""
+        if not self._is_closed:
+            self._is_closed = True
+            self._connection.flush_audio()
+
+    async def _receive_audio(self, deliver: Deliver) -> None:
+        params, rate_hz = self.params, _opus_rate_hz(self.params.audio_in_sample_rate)
+        from_wire = _resampler(rate_hz, params.audio_in_sample_rate, params.audio_in_channels)
+        self._connection.open_audio_in(sample_rate_hz=rate_hz, channels=params.audio_in_channels)
+        while True:
+            try:
+                chunk = await self._connection.receive_audio()
+            except anyio.EndOfStream:
+                self._gone()
+                return
+            pcm, rate_hz = chunk.pcm, chunk.sample_rate_hz
+            if from_wire is not None:
+                pcm, rate_hz = from_wire.resample(pcm), params.audio_in_sample_rate
+            await deliver(InputAudio(pcm, rate_hz, chunk.channels, chunk.is_concealed))
+
+    # What the connection reports
+
+    async def _on_connected(self, connection: SmallWebRTCConnection) -> None:
+        if not self._has_connected:
+            self._has_connected = True
+            self._events.emit("on_client_connected", connection)
+
+    async def _on_closed(self, _connection: SmallWebRTCConnection) -> None:
+        self._gone()
+
+    async def _on_message(
+        self, connection: SmallWebRTCConnection, message: Mapping[str, object]
+    ) -> None:
+        self._events.emit("on_app_message", message, connection.pc_id)
+        self._deliver_soon(InputMessage(message))
+
+    def _on_audio_out(self, is_talking: bool) -> None:  # noqa: FBT001 -- the connection's callback
+        self._deliver_soon(BotStartedSpeaking() if is_talking else BotStoppedSpeaking())
+
+    def _gone(self) -> None:
+        if not (self._is_gone or self._is_closed):
+            self._is_gone = True
+            self._events.emit("on_client_disconnected", self._connection)
+            self._came.set()
+
+    def _deliver_soon(self, frame: Frame) -> None:
+        self._waiting.append(frame)
+        self._came.set()
+
+
+def _opus_rate_hz(rate_hz: int) -> int:
+    """Choose the rate that Opus gives, or takes, without losing what the bot wants."""
+    return next((opus_hz for opus_hz in OPUS_RATES_HZ if opus_hz >= rate_hz), OPUS_RATES_HZ[-1])
+
+
+def _resampler(from_hz: int, to_hz: int, channels: int) -> Resampler | None:
+    return None if from_hz == to_hz else Resampler(from_hz, to_hz, channels)
