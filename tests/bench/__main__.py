@@ -1,0 +1,99 @@
+"""`python -m tests.bench`: measure, print a table, write JSON."""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from tests.bench import machine, starts, talks
+from tests.bench.callers import Callers
+from tests.bench.figures import Figure, table
+from tests.bench.subject import Subject
+
+GROUPS = ("warm", "bursts", "cold", "audio", "talks", "neighbours")
+
+
+def main() -> int:
+    """Run what is asked for; the exit code is 0 unless the run fails, or --check finds a miss."""
+    options = _options()
+    described = machine.describe()
+    print(machine.summary(described), file=sys.stderr)
+    began, figures = time.perf_counter(), []
+    for figure in measure(options.only or GROUPS, is_quick=options.quick):
+        figures.append(figure)
+        print(f"  {figure.name}", file=sys.stderr)
+    took_s = time.perf_counter() - began
+    print(table(figures))
+    notes = {figure.name: figure.note for figure in figures if figure.note}
+    print(*(f"  {name}: {note}" for name, note in notes.items()), sep="\n")
+    print(f"{machine.summary(described)}\n{took_s:.0f} s", flush=True)
+    content = {
+        "machine": described,
+        "quick": options.quick,
+        "took_s": round(took_s, 1),
+        "figures": [figure.to_json() for figure in figures],
+    }
+    options.json.write_text(json.dumps(content, indent=1) + "\n")
+    missed = [figure.name for figure in figures if figure.is_met is False]
+    if missed:
+        print(f"{len(missed)} bounds missed: {'; '.join(missed)}", file=sys.stderr)
+    return 1 if missed and options.check else 0
+
+
+def measure(groups: Iterable[str], *, is_quick: bool) -> Iterator[Figure]:
+    """Measure these groups, one after the other, so that none disturbs another."""
+    how_often = starts.Scale.quick() if is_quick else starts.Scale()
+    how_many = talks.Scale.quick() if is_quick else talks.Scale()
+    found: list[Figure] = []
+    with Callers.running() as callers:
+        _, sdp = callers.offer()
+    for group in groups:
+        for figure in _group(group, sdp, how_often, how_many):
+            found.append(figure)
+            yield figure
+    yield from talks.compare(found, how_many)
+
+
+def _group(
+    group: str, sdp: str, how_often: starts.Scale, how_many: talks.Scale
+) -> Iterator[Figure]:
+    if group == "cold":
+        yield from starts.measure_cold(sdp, how_often)
+        return
+    with Subject.running("--warm", str(starts.WARM_WORKERS)) as subject:
+        match group:
+            case "warm":
+                yield from starts.measure_idle_memory(subject)
+                yield from starts.measure_warm(subject, sdp, how_often)
+            case "bursts":
+                yield from starts.measure_bursts(subject, sdp, how_often)
+            case "audio":
+                with Callers.running() as callers:
+                    yield from starts.measure_first_audio(subject, callers, how_often)
+            case "talks":
+                yield from talks.measure_ours(subject, how_many)
+            case "neighbours":
+                yield from talks.measure_neighbours(subject, how_many.window_s)
+            case _:
+                raise ValueError(f"no group {group!r}; there are {', '.join(GROUPS)}")
+    if group == "talks":
+        yield from talks.measure_stock(how_many)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a few of everything, to see it work")
+    parser.add_argument("--check", action="store_true", help="a missed bound is an error")
+    parser.add_argument(
+        "--json", type=Path, default=Path("bench.json"), help="where to write the figures"
+    )
+    parser.add_argument(
+        "--only", nargs="*", choices=GROUPS, metavar="GROUP", help=f"of: {', '.join(GROUPS)}"
+    )
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,181 @@
+"""The client of the load, in a process of its own: many peers that send and count, none decodes.
+
+Takes one order a line from standard input and answers each with one line. Packets go straight to
+and come straight from the encrypted socket, so one process carries dozens of peers.
+"""
+
+import asyncio
+import json
+import sys
+import time
+from typing import Any
+
+from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+
+from offhook.transports.webrtc import rtp
+from offhook.transports.webrtc.aiortc_internals import MediaPath
+from tests.bench import voice
+
+FRAME_S = 0.02
+QUIET_PACKETS = 10
+"""So many short packets in a row are a pause; the next long one begins a turn."""
+CONNECT_TIMEOUT_S = 20.0
+
+
+class Peer:
+    """One client: sends the voice on a grid of 20 ms, notes when what comes back came."""
+
+    def __init__(self, packets: list[bytes]) -> None:
+        self._packets = packets
+        self._connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        transceiver = self._connection.addTransceiver("audio")
+        self._connection.createDataChannel("bench")
+        self._path = MediaPath(transceiver, self)
+        self._connection.on("connectionstatechange", self._changed)
+        self._connected = asyncio.Event()
+        self._payload_type = 111
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0
+        self._sent = 0
+        self._first_ns: int | None = None
+        self._first_loud_ns: int | None = None
+        self._quiet = QUIET_PACKETS
+        self._turn_sent_at: float | None = None
+        self._arrivals: list[float] = []
+        self._latencies: list[float] = []
+
+    async def offer(self) -> str:
+        """Make an offer with all its candidates."""
+        await self._connection.setLocalDescription()
+        text: str = self._connection.localDescription.sdp
+        return text
+
+    async def accept(self, sdp: str) -> None:
+        """Take the answer, and wait for the connection."""
+        for line in sdp.splitlines():
+            if line.startswith("a=rtpmap:") and line.lower().endswith(" opus/48000/2"):
+                self._payload_type = int(line.removeprefix("a=rtpmap:").split()[0])
+        await self._connection.setRemoteDescription(RTCSessionDescription(sdp, "answer"))
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            await self._connected.wait()
+
+    def talk(self, *, after_s: float) -> None:
+        """Begin to send."""
+        self._due = asyncio.get_running_loop().time() + after_s
+        self._timer = asyncio.get_running_loop().call_at(self._due, self._send)
+
+    def forget(self) -> None:
+        """Count from now on."""
+        self._arrivals, self._latencies = [], []
+
+    def counted(self) -> dict[str, Any]:
+        """Return what was counted: gaps between packets, latencies of turns, in ms."""
+        pairs = zip(self._arrivals, self._arrivals[1:], strict=False)
+        return {
+            "gaps_ms": [(later - earlier) * 1e3 for earlier, later in pairs],
+            "latencies_ms": [latency * 1e3 for latency in self._latencies],
+            "packets": len(self._arrivals),
+            "first_ns": self._first_ns,
+            "first_loud_ns": self._first_loud_ns,
+        }
+
+    async def aclose(self) -> None:
+        """Leave."""
+        if self._timer is not None:
+            self._timer.cancel()
+        await self._connection.close()
+
+    def _changed(self) -> None:
+        if self._connection.connectionState == "connected":
+            self._connected.set()
+
+    def _send(self) -> None:
+        loop = asyncio.get_running_loop()
+        number = self._sent % len(self._packets)
+        payload = self._packets[number]
+        packet = rtp.build(
+            payload,
+            payload_type=self._payload_type,
+            sequence=self._sent,
+            timestamp=self._sent * rtp.FRAME_TICKS,
+            ssrc=self._path.ssrc,
+        )
+        if number == 0:
+            self._turn_sent_at = loop.time()
+        self._path.send(packet)
+        self._sent += 1
+        self._due += FRAME_S
+        self._timer = loop.call_at(self._due, self._send)
+
+    # What the path reports
+
+    def rtp_received(self, packet: rtp.RtpPacket) -> None:
+        """Note a packet."""
+        now = time.monotonic_ns()
+        self._first_ns = self._first_ns or now
+        self._arrivals.append(now / 1e9)
+        if len(packet.payload) <= voice.LOUD_BYTES:
+            self._quiet += 1
+            return
+        self._first_loud_ns = self._first_loud_ns or now
+        if self._quiet >= QUIET_PACKETS and self._turn_sent_at is not None:
+            self._latencies.append(asyncio.get_running_loop().time() - self._turn_sent_at)
+            self._turn_sent_at = None
+        self._quiet = 0
+
+    def loss_reported(self, percent: float) -> None:
+        """Of no interest."""
+
+    def sender_reported(self, ntp_timestamp: int) -> None:
+        """Of no interest."""
+
+    def heard(self) -> None:
+        """Of no interest."""
+
+
+class Load:
+    """Does what is ordered, for peers by number."""
+
+    def __init__(self) -> None:
+        self._packets = voice.packets()
+        self._peers: dict[int, Peer] = {}
+
+    async def obey(self, order: dict[str, Any]) -> Any:
+        """Carry out one order; return what it asks for."""
+        match order:
+            case {"do": "offer", "peer": number}:
+                peer = self._peers[number] = Peer(self._packets)
+                return await peer.offer()
+            case {"do": "accept", "peer": number, "sdp": sdp}:
+                await self._peers[number].accept(sdp)
+            case {"do": "talk", "peers": numbers}:
+                for place, number in enumerate(numbers):
+                    self._peers[number].talk(after_s=place * FRAME_S / len(numbers))
+            case {"do": "count", "seconds": seconds}:
+                for peer in self._peers.values():
+                    peer.forget()
+                await asyncio.sleep(seconds)
+                return {number: peer.counted() for number, peer in self._peers.items()}
+            case {"do": "counted", "peer": number}:
+                return self._peers[number].counted()
+            case {"do": "close"}:
+                for peer in self._peers.values():
+                    await peer.aclose()
+                self._peers.clear()
+            case _:
+                raise ValueError(f"no such order: {order}")
+        return None
+
+
+async def main() -> None:
+    """Obey until standard input ends."""
+    loop, reader = asyncio.get_running_loop(), asyncio.StreamReader(limit=2**20)
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    load = Load()
+    while line := await reader.readline():
+        result = await load.obey(json.loads(line))
+        print(json.dumps(result), flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
