@@ -169,6 +169,10 @@ REFUSED = {
     "a format too high": (change(AUDIO, " 126\r\n", " 126 200\r\n"), "impossible format '200'"),
     "a format like RTCP": (change(AUDIO, " 126\r\n", " 126 72\r\n"), "impossible format '72'"),
     "a format twice": (change(AUDIO, "a=rtpmap:0 ", "a=rtpmap:8 "), "a format twice"),
+    "parameters twice": (
+        change(AUDIO, "a=fmtp:111", "a=fmtp:111 apt=1\r\na=fmtp:111"),
+        "a format twice",
+    ),
     "a parameter that is no number": (change(AUDIO, "minptime=10", "minptime=x"), "minptime"),
     "a parameter without a value": (
         CLIENT.replace("packetization-mode=1", "packetization-mode"),

@@ -1,4 +1,4 @@
-"""A pool whose workers have behaviour, a clock whose hands we hold, and a client for the application."""
+"""A pool whose workers have behaviour, a clock whose hands we hold, a client at the door."""
 
 import math
 from collections import deque
@@ -160,7 +160,7 @@ def dies_at_offer(signal: int | None = None, exit_code: int | None = None) -> Be
 
 
 class NoWorkerError(WorkerError):
-    code = "pool_exhausted"
+    code = "no_worker"
 
 
 @dataclass

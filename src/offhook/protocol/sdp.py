@@ -320,9 +320,10 @@ def _check_media(section: _Section) -> None:
             raise BadOfferError(f"{section.title} has an impossible format {payload_type[:20]!r}.")
     if "rtcp-mux" not in section.attributes:
         raise BadOfferError(f"{section.title} (m={section.kind}) has no a=rtcp-mux.")
-    described = [value.split(" ", 1)[0] for value in section.attributes.get("rtpmap", ())]
-    if len(set(described)) < len(described):
-        raise BadOfferError(f"{section.title} describes a format twice (a=rtpmap).")
+    for name in ("rtpmap", "fmtp"):
+        described = [int(value.split(" ", 1)[0]) for value in section.attributes.get(name, ())]
+        if len(set(described)) < len(described):
+            raise BadOfferError(f"{section.title} describes a format twice (a={name}).")
     codecs = section.codecs()
     for number in codecs:
         for name, value in section.parameters(number).items():

@@ -216,6 +216,11 @@ class Dispatcher:
         self._requests.remove(session_id)
         session.end(Ending(reason), now)
 
+    def abandon(self, session_id: SessionId) -> None:
+        """End a session whose client went away without its answer: it knows no way back."""
+        if (live := self._lives.get(session_id)) is not None:
+            live.ask_to_end(EndReason.CLIENT_LEFT)
+
     async def aclose(self, reason: EndReason = EndReason.DRAINED, *, grace_s: float = 5.0) -> None:
         """Admit nobody and ask all sessions at once to end; after `grace_s` force them."""
         self._limits.drain()
@@ -245,10 +250,10 @@ class Dispatcher:
             lease = await self._pool.lease(
                 session_id=session.id, timeout_s=self.config.start_timeout_s
             )
-        except WorkerError as error:
-            self._close(session, Ending(EndReason.NO_WORKER, error.detail))
+        except Exception as error:
+            self._close(session, Ending(EndReason.NO_WORKER, str(error)))
             raise
-        except BaseException:
+        except BaseException:  # cancelled: nobody waits for the answer any more
             self._close(session, Ending(EndReason.CLIENT_LEFT))
             raise
         live = self._open(session, lease)

@@ -103,7 +103,7 @@ def parse(data: bytes, shape: type[BodyType]) -> BodyType:
 
 
 def application_data(raw: msgspec.Raw) -> bytes | None:
-    """Check JSON that is passed on as it is, so that a worker can read it; absent and null are None.
+    """Check that a worker can read what is passed on as it is; absent and null are None.
 
     Raises:
         BadMessageError: A worker could not read it.

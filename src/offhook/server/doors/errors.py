@@ -71,7 +71,7 @@ HTTP_STATUS: Final[dict[type[OffhookError], int]] = {
     OffhookError: 500,
 }
 """By class; a class that is not listed is treated as its nearest parent."""
-STATUS_BY_CODE: Final = {"pool_exhausted": 503, "no_worker": 503, "answer_timeout": 504}
+STATUS_BY_CODE: Final = {"no_worker": 503, "answer_timeout": 504}
 """For classes of layers that the doors do not know."""
 HINTS: Final = {
     404: "GET /status says what this server serves.",

@@ -78,7 +78,10 @@ async def offer(
     asked = await read_offer(request)
     if session_id:
         return respond(await dispatcher.answer(SessionId(session_id), asked))
-    return respond(await dispatcher.answer_new(asked))
+    answer = await dispatcher.answer_new(asked)
+    if await request.is_disconnected():
+        dispatcher.abandon(answer.session_id)
+    return respond(answer)
 
 
 @router.patch("/api/offer")
