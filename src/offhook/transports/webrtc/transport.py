@@ -18,13 +18,11 @@ from offhook.kit.frames import (
     OutputAudio,
     OutputMessage,
 )
-from offhook.kit.resample import Resampler
 from offhook.kit.transport import Deliver, InputTransport, OutputTransport, TransportParams
 from offhook.transports.webrtc.connection import SmallWebRTCConnection
 
 log = logging.getLogger(__name__)
 
-OPUS_RATES_HZ: Final = (8000, 12000, 16000, 24000, 48000)
 EVENTS: Final = ("on_client_connected", "on_client_disconnected", "on_app_message")
 
 
@@ -59,12 +57,8 @@ class SmallWebRTCTransport:
         webrtc_connection.event_handler("app-message")(self._on_message)
         webrtc_connection.on_audio_out(self._on_audio_out)
         if params.audio_out_enabled:
-            self._out_rate_hz = _opus_rate_hz(params.audio_out_sample_rate)
-            self._to_wire = _resampler(
-                params.audio_out_sample_rate, self._out_rate_hz, params.audio_out_channels
-            )
             webrtc_connection.open_audio_out(
-                sample_rate_hz=self._out_rate_hz, channels=params.audio_out_channels
+                sample_rate_hz=params.audio_out_sample_rate, channels=params.audio_out_channels
             )
 
     def input(self) -> InputTransport:
@@ -87,6 +81,11 @@ class SmallWebRTCTransport:
 
     async def receive(self, deliver: Deliver) -> None:
         """Deliver audio, messages and what becomes of our own audio, until the client has gone."""
+        if self.params.audio_in_enabled:
+            self._connection.open_audio_in(
+                sample_rate_hz=self.params.audio_in_sample_rate,
+                channels=self.params.audio_in_channels,
+            )
         await self._connection.connect()
         async with anyio.create_task_group() as group:
             if self.params.audio_in_enabled:
@@ -103,22 +102,16 @@ class SmallWebRTCTransport:
         """Send audio or a message; for `End`, wait until all audio has been played."""
         match frame:
             case OutputAudio(pcm):
-                await self._connection.send_audio(
-                    self._to_wire.resample(pcm) if self._to_wire else pcm
-                )
+                await self._connection.send_audio(pcm)
             case OutputMessage(data):
                 self._connection.send_app_message(data)
             case End():
-                if self._to_wire is not None:
-                    await self._connection.send_audio(self._to_wire.flush())
                 await self._connection.audio_sent()
             case _:
                 pass
 
     async def flush(self) -> None:
         """Forget what was sent but not yet played."""
-        if self._to_wire is not None:
-            self._to_wire.flush()
         self._connection.flush_audio()
 
     async def aclose(self) -> None:
@@ -128,19 +121,13 @@ class SmallWebRTCTransport:
             self._connection.flush_audio()
 
     async def _receive_audio(self, deliver: Deliver) -> None:
-        params, rate_hz = self.params, _opus_rate_hz(self.params.audio_in_sample_rate)
-        from_wire = _resampler(rate_hz, params.audio_in_sample_rate, params.audio_in_channels)
-        self._connection.open_audio_in(sample_rate_hz=rate_hz, channels=params.audio_in_channels)
         while True:
             try:
                 chunk = await self._connection.receive_audio()
             except anyio.EndOfStream:
                 self._gone()
                 return
-            pcm, rate_hz = chunk.pcm, chunk.sample_rate_hz
-            if from_wire is not None:
-                pcm, rate_hz = from_wire.resample(pcm), params.audio_in_sample_rate
-            await deliver(InputAudio(pcm, rate_hz, chunk.channels, chunk.is_concealed))
+            await deliver(InputAudio(*chunk))
 
     # What the connection reports
 
@@ -170,12 +157,3 @@ class SmallWebRTCTransport:
     def _deliver_soon(self, frame: Frame) -> None:
         self._waiting.append(frame)
         self._came.set()
-
-
-def _opus_rate_hz(rate_hz: int) -> int:
-    """Choose the rate that Opus gives, or takes, without losing what the bot wants."""
-    return next((opus_hz for opus_hz in OPUS_RATES_HZ if opus_hz >= rate_hz), OPUS_RATES_HZ[-1])
-
-
-def _resampler(from_hz: int, to_hz: int, channels: int) -> Resampler | None:
-    return None if from_hz == to_hz else Resampler(from_hz, to_hz, channels)
