@@ -11,12 +11,10 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Final
+from typing import Any
 
 from offhook.errors import UsageError, WorkerError
 
-RECEIVE_LIMIT_BYTES: Final = 2048
-"""Longest datagram that WebRTC sends; a read of the usual 256 KiB costs more than the packet."""
 
 _ports: ContextVar[tuple[int, int] | None] = ContextVar("udp_ports", default=None)
 
