@@ -116,7 +116,7 @@ cov-report: $(VENV)/.dev
 
 .PHONY: bench
 bench: $(VENV)/.dev ## measure starts, memory and CPU; prints a table and JSON (B=… adds arguments)
-	@$(BIN)/python tests/bench/run.py $(B)
+	@$(BIN)/python -m tests.bench $(B)
 
 # -- checks ----------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 
 import anyio
@@ -157,6 +157,14 @@ def is_unrelated(command: str) -> bool:
     return any(word in command for word in ("resource_tracker", "chrom", "playwright"))
 
 
+def is_below(pid: int, ancestors: Container[int]) -> bool:
+    """Say whether a process belongs to one that was there before, such as a module's server."""
+    try:
+        return any(parent.pid in ancestors for parent in psutil.Process(pid).parents())
+    except psutil.NoSuchProcess:
+        return True
+
+
 @pytest.fixture(autouse=True)
 def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fail a test that leaves a descriptor, a child process or a task behind."""
@@ -169,7 +177,7 @@ def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
         return {
             pid: command
             for pid, command in live_children().items()
-            if pid not in children and not is_unrelated(command)
+            if pid not in children and not is_unrelated(command) and not is_below(pid, children)
         }
 
     def new_fds() -> dict[int, str]:
