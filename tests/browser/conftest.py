@@ -88,5 +88,3 @@ def client(open_page: Callable[..., ClientPage]) -> Iterator[ClientPage]:
     page = open_page()
     yield page
     assert page.complaints == []
-
-

@@ -73,8 +73,11 @@ class ClientPage:
             timeout=timeout_s * 1000
         )
 
-    def wait_for_event(self, name: str) -> None:
-        self.page.locator(f'.event[data-name="{name}"]').first.wait_for()
+    def wait_for_event(self, name: str, timeout_s: float = 8) -> None:
+        self.page.locator(f'.event[data-name="{name}"]').first.wait_for(timeout=timeout_s * 1000)
+
+    def wait_for_text(self, text: str, timeout_s: float = 8) -> None:
+        self.page.locator("#events").get_by_text(text).first.wait_for(timeout=timeout_s * 1000)
 
     def wait_for_first_audio(self) -> None:
         self.page.locator('body[data-bot-audio="heard"]').wait_for()

@@ -111,7 +111,9 @@ class StandInSession:
     def wait_for(self, condition: Callable[["StandInSession"], object]) -> None:
         """Wait until something that the page did makes the condition true."""
         with self._changed:
-            assert self._changed.wait_for(lambda: condition(self), WAIT_S), "it did not come to that"
+            assert self._changed.wait_for(lambda: condition(self), WAIT_S), (
+                "it did not come to that"
+            )
 
     def messages_of(self, kind: str) -> list[dict[str, Any]]:
         return [each for each in self.messages if each["type"] == kind]
@@ -131,7 +133,9 @@ class StandInSession:
 
     def end(self, reason: str, words: str) -> None:
         """Tell how it ended, as the server does, and close the stream of events."""
-        self._portal.call(self._tell, "end", {"end_reason": reason, "end_words": words, "at_s": 1.0})
+        self._portal.call(
+            self._tell, "end", {"end_reason": reason, "end_words": words, "at_s": 1.0}
+        )
 
     def hang_up(self) -> None:
         """Say goodbye and close, as a bot does that has finished."""
@@ -144,7 +148,12 @@ class StandInSession:
         assert self._pc.sctp is not None
         self._portal.call(self._pc.sctp.transport.transport.stop)
 
+    def drop_channel(self) -> None:
+        """Close the data channel alone."""
+        self._portal.call(self._channel.close)
+
     def greet(self) -> None:
+        """Play the greeting once more."""
         self._portal.call(self._voice.greet)
 
     # For the server, in its event loop
@@ -244,7 +253,9 @@ class StandInSession:
 
     def _say(self, kind: str, data: dict[str, Any] | None = None, **more: Any) -> None:
         self._channel.send(
-            json.dumps({"label": "rtvi-ai", "type": kind, **more} | ({"data": data} if data else {}))
+            json.dumps(
+                {"label": "rtvi-ai", "type": kind, **more} | ({"data": data} if data else {})
+            )
         )
 
     def _tell(self, kind: str, data: dict[str, Any]) -> None:

@@ -39,6 +39,8 @@ export class CallPanel {
     this.show("ended");
     this.#body.dataset.endReason = reason;
     byId("state").textContent = title;
+    byId("state-more").textContent = this.#since === null ? "" : `The call lasted ${clock(performance.now() - this.#since)}.`;
+    byId("duration").hidden = true;
     byId("ending-words").textContent = words;
     byId("ending-hint").textContent = hint;
     byId("ending-code").textContent = reason;
@@ -52,6 +54,7 @@ export class CallPanel {
     this.#body.dataset.botAudio = "";
     byId("ending").hidden = true;
     byId("duration").hidden = true;
+    this.#since = null;
     this.speaking("");
   }
 

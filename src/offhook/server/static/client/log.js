@@ -99,10 +99,13 @@ async function copyText(text) {
   }
 }
 
-const describe = (data) => {
-  if (typeof data === "string") return data;
-  return Object.keys(data ?? {}).length === 0 ? "" : JSON.stringify(data);
-};
+/** What an entry carries: its words if words are all that matters, else the whole of it. */
+function describe(data) {
+  if (typeof data !== "object" || data === null) return String(data);
+  const words = data.text ?? data.content ?? data.error;
+  if (typeof words === "string") return data.final === false ? `${words} …` : words;
+  return Object.keys(data).length === 0 ? "" : JSON.stringify(data);
+}
 
 function stamp(atMs) {
   const seconds = atMs / 1000;

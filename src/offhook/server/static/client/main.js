@@ -130,7 +130,7 @@ function listen(call) {
   on("state", ({ state, attempt }) => {
     panel.show(state, attempt);
     allowTyping(call.isLive);
-    log.add({ atMs: now(), kind: "connection", from: "page", name: state });
+    if (state !== "ended") log.add({ atMs: now(), kind: "connection", from: "page", name: state });
   });
   on("mark", mark);
   on("step", ({ step, at_s: atS }) => {

@@ -118,12 +118,17 @@ export class Session extends EventTarget {
 
   async #dial({ isRestart }) {
     this.#hangUp();
-    const peer = new Peer({ iceServers: this.#iceServers, track: this.#track });
-    this.#peer = peer;
+    try {
+      this.#peer = new Peer({ iceServers: this.#iceServers, track: this.#track });
+    } catch (error) {
+      // The browser does not take the server's ICE servers.
+      this.#finish(endingFromError(error));
+      return;
+    }
     this.#candidates = new CandidateQueue((pcId, batch) =>
       this.#signaling.candidates(this.#sessionId, pcId, batch),
     );
-    this.#listen(peer);
+    this.#listen(this.#peer);
     await this.#negotiate({ isRestart });
   }
 

@@ -29,11 +29,14 @@ function step({ side, name, label, startMs, atMs }, endMs) {
   const bar = element("span", { class: "bar" });
   bar.style.setProperty("--from", (Math.max(0, startMs) / endMs).toFixed(4));
   bar.style.setProperty("--to", (Math.max(0, atMs) / endMs).toFixed(4));
+  const took = (atMs - startMs).toFixed(1);
+  const about = `${label} (${SIDES[side]}): took ${took} ms, done ${Math.round(atMs)} ms after the click`;
   return element(
     "li",
-    { class: `step ${side}`, "data-step": name, "data-side": side, title: `${label} (${SIDES[side]})` },
-    element("span", { class: "label" }, label),
+    { class: `step ${side}`, "data-step": name, "data-side": side, title: about },
+    element("span", { class: "label", "aria-hidden": "true" }, label),
     element("span", { class: "track", "aria-hidden": "true" }, bar),
-    element("span", { class: "at" }, atMs.toFixed(atMs < 100 ? 1 : 0), element("span", { class: "visually-hidden" }, ` ms, ${SIDES[side]}`)),
+    element("span", { class: "took", "aria-hidden": "true" }, took),
+    element("span", { class: "visually-hidden" }, about),
   );
 }
