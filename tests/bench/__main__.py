@@ -1,10 +1,11 @@
 """`python -m tests.bench`: measure, print a table, write JSON."""
+# ruff: noqa: T201 -- a command line prints
 
 import argparse
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
 from tests.bench import machine, starts, talks
@@ -12,7 +13,7 @@ from tests.bench.callers import Callers
 from tests.bench.figures import Figure, table
 from tests.bench.subject import Subject
 
-GROUPS = ("warm", "bursts", "cold", "audio", "talks", "neighbours")
+GROUPS = ("memory", "warm", "audio", "talks", "neighbours", "bursts", "cold", "stock")
 
 
 def main() -> int:
@@ -42,44 +43,38 @@ def main() -> int:
     return 1 if missed and options.check else 0
 
 
-def measure(groups: Iterable[str], *, is_quick: bool) -> Iterator[Figure]:
+def measure(groups: Collection[str], *, is_quick: bool) -> Iterator[Figure]:
     """Measure these groups, one after the other, so that none disturbs another."""
     how_often = starts.Scale.quick() if is_quick else starts.Scale()
     how_many = talks.Scale.quick() if is_quick else talks.Scale()
     found: list[Figure] = []
     with Callers.running() as callers:
         _, sdp = callers.offer()
-    for group in groups:
-        for figure in _group(group, sdp, how_often, how_many):
-            found.append(figure)
-            yield figure
+    shared: dict[str, Callable[[Subject], Iterator[Figure]]] = {
+        "memory": starts.measure_idle_memory,
+        "warm": lambda subject: starts.measure_warm(subject, sdp, how_often),
+        "audio": lambda subject: starts.measure_first_audio(subject, how_often),
+        "talks": lambda subject: talks.measure_ours(subject, how_many),
+        "neighbours": lambda subject: talks.measure_neighbours(subject, how_many.window_s),
+        "bursts": lambda subject: starts.measure_bursts(subject, sdp, how_often),
+    }
+    alone: dict[str, Callable[[], Iterator[Figure]]] = {
+        "cold": lambda: starts.measure_cold(sdp, how_often),
+        "stock": lambda: talks.measure_stock(how_many),
+    }
+    if shared.keys() & set(groups):
+        with Subject.running("--warm", str(starts.WARM_WORKERS)) as subject:
+            for group in (group for group in shared if group in groups):
+                yield from _kept(shared[group](subject), found)
+    for group in (group for group in alone if group in groups):
+        yield from _kept(alone[group](), found)
     yield from talks.compare(found, how_many)
 
 
-def _group(
-    group: str, sdp: str, how_often: starts.Scale, how_many: talks.Scale
-) -> Iterator[Figure]:
-    if group == "cold":
-        yield from starts.measure_cold(sdp, how_often)
-        return
-    with Subject.running("--warm", str(starts.WARM_WORKERS)) as subject:
-        match group:
-            case "warm":
-                yield from starts.measure_idle_memory(subject)
-                yield from starts.measure_warm(subject, sdp, how_often)
-            case "bursts":
-                yield from starts.measure_bursts(subject, sdp, how_often)
-            case "audio":
-                with Callers.running() as callers:
-                    yield from starts.measure_first_audio(subject, callers, how_often)
-            case "talks":
-                yield from talks.measure_ours(subject, how_many)
-            case "neighbours":
-                yield from talks.measure_neighbours(subject, how_many.window_s)
-            case _:
-                raise ValueError(f"no group {group!r}; there are {', '.join(GROUPS)}")
-    if group == "talks":
-        yield from talks.measure_stock(how_many)
+def _kept(figures: Iterable[Figure], found: list[Figure]) -> Iterator[Figure]:
+    for figure in figures:
+        found.append(figure)
+        yield figure
 
 
 def _options() -> argparse.Namespace:

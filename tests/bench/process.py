@@ -1,7 +1,6 @@
 """What the kernel says about other processes: memory of their own, processor time, family."""
 
 import contextlib
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -49,7 +48,7 @@ def cpu_ns(pid: int) -> int:
 
 def threads(pid: int) -> int:
     """Count the threads of a process."""
-    return len(os.listdir(f"/proc/{pid}/task"))
+    return sum(1 for _ in Path(f"/proc/{pid}/task").iterdir())
 
 
 class Family:

@@ -95,9 +95,7 @@ def measure_bursts(subject: Subject, sdp: str, scale: Scale) -> Iterator[Figure]
     name = "20 starts at once, 2 warm: HTTP request → first line"
     yield Figure(name=f"{name}, median", unit="ms", values=tuple(medians), bounds={"p50": 60.0})
     yield Figure(name=f"{name}, last", unit="ms", values=tuple(lasts), bounds={"p50": 150.0})
-    yield Figure(
-        name="20 starts at once, 2 warm: last answer", unit="ms", values=tuple(answers)
-    )
+    yield Figure(name="20 starts at once, 2 warm: last answer", unit="ms", values=tuple(answers))
     subject.family.wait_until_warm(WARM_WORKERS)
     burst = subject.burst(sdp, "wait", scale.large_burst)
     times = [(sent.answered_ns - sent.sent_ns) / 1e6 for sent, _ in burst]
@@ -110,25 +108,26 @@ def measure_bursts(subject: Subject, sdp: str, scale: Scale) -> Iterator[Figure]
     )
 
 
-def measure_first_audio(subject: Subject, callers: Callers, scale: Scale) -> Iterator[Figure]:
+def measure_first_audio(subject: Subject, scale: Scale) -> Iterator[Figure]:
     """Call a bot that speaks at once; stop the clock at its first sound, not its first packet."""
     heard, left = [], []
-    for round_number in range(WARM_UP + scale.first_audio):
-        subject.family.wait_until_warm(WARM_WORKERS)
-        number, sdp = callers.offer()
-        exchange = subject.client.ask(subject.offer(sdp, "greet"))
-        exchange.json()
-        report = subject.report()
-        callers.accept(number, answer_of(exchange))
-        loud_ns = None
-        while loud_ns is None:
-            time.sleep(0.02)
-            loud_ns = callers.counted(number)["first_loud_ns"]
-        if round_number >= WARM_UP:
-            heard.append((loud_ns - exchange.sent_ns) / 1e6)
-            left.append(subject.timeline(report.session_id)["first_audio_out"] * 1e3)
-        callers.hang_up()
-        subject.end(report.session_id)
+    with Callers.running() as callers:
+        for round_number in range(WARM_UP + scale.first_audio):
+            number, sdp = callers.offer()
+            subject.family.wait_until_warm(WARM_WORKERS)
+            exchange = subject.client.ask(subject.offer(sdp, "greet"))
+            exchange.json()
+            report = subject.report()
+            callers.accept(number, answer_of(exchange))
+            heard_s = None
+            while heard_s is None:
+                time.sleep(0.1)
+                heard_s = callers.counted(number)["first_sound_s"]
+            if round_number >= WARM_UP:
+                heard.append(heard_s * 1e3 - exchange.sent_ns / 1e6)
+                left.append(subject.timeline(report.session_id)["first_audio_out"] * 1e3)
+            callers.hang_up()
+            subject.end(report.session_id)
     yield Figure(name="offer → first sound heard by the client", unit="ms", values=tuple(heard))
     yield Figure(
         name="accepted → first audio out (timeline)",
@@ -148,7 +147,7 @@ def measure_idle_memory(subject: Subject) -> Iterator[Figure]:
         bounds={"max": 13.0},
     )
     for name, pid in (
-        ("server", subject.family.server),
+        ("server, before any session", subject.family.server),
         ("template", subject.family.template),
         ("supervisor", subject.family.supervisor),
     ):

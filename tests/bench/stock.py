@@ -65,7 +65,7 @@ async def main() -> None:
     await connection.setRemoteDescription(RTCSessionDescription(offer, "offer"))
     connection.addTrack(echo)
     await connection.setLocalDescription()
-    print(json.dumps(connection.localDescription.sdp), flush=True)
+    print(json.dumps(connection.localDescription.sdp), flush=True)  # noqa: T201 -- its answer
     await reader.read()
     for task in hearing:
         task.cancel()

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from offhook.testing.server import OffhookProcess, running
-from tests.bench.http import BadResponseError, Client, Exchange
+from tests.bench.asking import BadResponseError, Client, Exchange
 from tests.bench.process import Family, StillBusyError, wait_for
+
+from offhook.testing.server import OffhookProcess, running
 
 BOT = Path(__file__).with_name("bot.py")
 REPORT_TIMEOUT_S = 20.0
@@ -111,19 +112,25 @@ class Subject:
         requests = [self.offer(sdp, role, tag=tag) for tag in range(count)]
         try:
             sockets = [client.connect() for client in clients]
-            time.sleep(CONNECTED_S)  # let the server accept them: a start is measured, not a connect
+            time.sleep(
+                CONNECTED_S
+            )  # let the server accept them: a start is measured, not a connect
             sent = [Exchange(*each) for each in zip(sockets, requests, strict=True)]
             exchanges = dict(zip(sockets, sent, strict=True))
-            waiting = set(sockets)
-            while waiting:
-                ready = select.select(waiting, [], [], REPORT_TIMEOUT_S)[0]
+            waiting, reports = set(sockets), []
+            while waiting or len(reports) < count:
+                # Reports are taken as they come: after some ten the kernel lets a bot wait.
+                ready = select.select([*waiting, self._reports], [], [], REPORT_TIMEOUT_S)[0]
                 if not ready:
                     raise StillBusyError(f"{len(waiting)} of {count} starts got no answer")
-                waiting -= {sock for sock in ready if exchanges[sock].receive()}
+                if self._reports in ready:
+                    reports.append(self.report())
+                waiting -= {
+                    sock for sock in waiting.intersection(ready) if exchanges[sock].receive()
+                }
             refused = [each for each in sent if each.status != 200]
             if refused:
                 raise BadResponseError(f"{len(refused)} of {count} refused: {refused[0].body!r}")
-            reports = [self.report() for _ in sent]
             return [(sent[report.tag], report) for report in reports]
         finally:
             for client in clients:

@@ -4,13 +4,14 @@ import array
 import math
 import random
 
-from offhook.transports.webrtc.opus import Application, OpusEncoder
+from offhook.transports.webrtc.opus import Application, OpusDecoder, OpusEncoder
 
 RATE_HZ = 24_000
 FRAME = RATE_HZ // 50
 TALK_FRAMES, PAUSE_FRAMES = 60, 40
-LOUD_BYTES = 25
-"""A packet longer than this holds sound; digital silence takes a few bytes at any setting."""
+QUIET_PACKETS = 10
+LOUD = 1000
+"""The voice is louder than this in every packet; what codecs make of silence is not."""
 
 
 def packets() -> list[bytes]:
@@ -21,9 +22,26 @@ def packets() -> list[bytes]:
     return talk + [encoder.encode(silence) for _ in range(PAUSE_FRAMES)]
 
 
+class Listener:
+    """Finds out at which packets of a stream the voice begins after a pause."""
+
+    def __init__(self) -> None:
+        self._decoder = OpusDecoder(sample_rate_hz=8_000)
+        self._quiet = QUIET_PACKETS
+
+    def is_beginning(self, payload: bytes) -> bool:
+        """Take the next packet."""
+        samples = array.array("h", self._decoder.decode(payload))
+        if max(samples) < LOUD and min(samples) > -LOUD:
+            self._quiet += 1
+            return False
+        was_quiet, self._quiet = self._quiet >= QUIET_PACKETS, 0
+        return was_quiet
+
+
 def _talk(number: int) -> bytes:
     """Return 20 ms of a harmonic tone that sways and breathes, as a vowel does."""
-    breath = random.Random(number)
+    breath = random.Random(number)  # noqa: S311 -- noise, the same each time
     samples = array.array("h")
     for index in range(number * FRAME, (number + 1) * FRAME):
         at = index / RATE_HZ
