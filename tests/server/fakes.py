@@ -58,11 +58,13 @@ class FakeWorker:
         self.got: list[AnyMessage] = []
         self.is_mute = False
         self.log = f"log of {number}\n"
+        self.on_dump: Callable[[], None] | None = None
         self.dumped = 0
         self.killed = 0
-        self._behave = behave
+        self.behave = behave
         self._says: deque[AnyMessage] = deque()
         self._is_closed = False
+        self._problem: Exception | None = None
         self._news = anyio.Event()
         self._end: FakeExit | None = None
         self._ended = anyio.Event()
@@ -73,12 +75,14 @@ class FakeWorker:
         if self._is_closed:
             raise ChannelClosedError("the peer of a channel has gone")
         self.got.append(message)
-        self._behave(self, message)
+        self.behave(self, message)
 
     async def receive(self) -> AnyMessage:
         while True:
             if self._says:
                 return self._says.popleft()
+            if self._problem is not None:
+                raise self._problem
             if self._is_closed:
                 raise anyio.EndOfStream
             await self._news.wait()
@@ -94,9 +98,12 @@ class FakeWorker:
     def dump_stacks(self) -> None:
         self.dumped += 1
         self.log += "stacks\n"
+        if self.on_dump is not None:
+            self.on_dump()
 
     def kill(self) -> None:
-        self.killed += 1
+        if self._end is None:
+            self.killed += 1
         self.exit(signal=SIGKILL)
 
     # The process's side
@@ -108,6 +115,14 @@ class FakeWorker:
     def close_channel(self) -> None:
         self._is_closed = True
         self._tell()
+
+    def fail_receiving(self, problem: Exception) -> None:
+        self._problem = problem
+        self._tell()
+
+    def exit_but_leave_the_channel_open(self, *, signal: int) -> None:
+        self._end = FakeExit(signal=signal)
+        self._ended.set()
 
     def exit(self, exit_code: int | None = None, signal: int | None = None) -> None:
         if self._end is None:

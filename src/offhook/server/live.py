@@ -173,7 +173,7 @@ class LiveSession:
             case SessionEnded():
                 self._said = message
             case _:
-                facts = {**self._facts(), "message": type(message).__name__}
+                facts = {**self._facts(), "type": type(message).__name__}
                 log.warning("worker sent an unexpected message", extra=facts)
         self._set_deadline()
 
