@@ -103,7 +103,7 @@ class _Envelope(msgspec.Struct):
 
 
 class _ClientReadyData(msgspec.Struct):
-    version: str | None = None
+    version: object = None
     about: object = None
 
 
@@ -161,7 +161,9 @@ def _parse_client_ready(msg_id: str, data: JsonObject) -> ClientReady:
     ready = msgspec.convert(data, _ClientReadyData)
     about = ready.about if isinstance(ready.about, Mapping) else {}
     is_usable = isinstance(about.get("library"), str)
-    return ClientReady(msg_id, ready.version, about if is_usable else {})
+    # A version of another type is passed on as text: whatever it is, the client gets its bot-ready.
+    version = None if ready.version is None else str(ready.version)
+    return ClientReady(msg_id, version, about if is_usable else {})
 
 
 def _parse_disconnect_bot(msg_id: str, _data: JsonObject) -> DisconnectBot:
