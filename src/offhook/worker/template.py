@@ -54,16 +54,24 @@ def run_template(sock: socket.socket) -> NoReturn:
     die_with_parent(boot.supervisor_pid)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     started = time.perf_counter()
+    if boot.start_method == "spawn":
+        check_in_a_child(boot)
+    else:
+        try_to_preload(boot)
+    send_record(sock, _report(boot, preload_ms=(time.perf_counter() - started) * 1000))
+    serve(sock, boot)
+
+
+def try_to_preload(boot: BootTemplate) -> None:
+    """Preload, or say what is wrong and end the process."""
     try:
-        preload(boot) if boot.start_method == "fork" else check_in_a_child(boot)
+        preload(boot)
     except UsageError as error:
         print(f"error: {error.detail}\n  {error.hint}", file=sys.stderr)  # noqa: T201 -- the operator's terminal
         sys.exit(ExitCode.COULD_NOT_START)
     except BaseException:  # noqa: BLE001 -- whatever the author's file raises, they want to see it
         print_bot_traceback()
         sys.exit(ExitCode.COULD_NOT_START)
-    send_record(sock, _report(boot, preload_ms=(time.perf_counter() - started) * 1000))
-    serve(sock, boot)
 
 
 def preload(boot: BootTemplate) -> None:

@@ -84,7 +84,10 @@ def test_no_more_than_a_few_boot_at_the_same_time() -> None:
     play(TemplateUp(1))
     spawned = play(*[LeaseWanted(RequestId(n)) for n in range(20)])
     assert len(spawned) == MAX_STARTING
-    assert play(WorkerBooted(W1)) == [Grant(RequestId(0), W1), Spawn(WorkerId("w5"), rehearse=False)]
+    assert play(WorkerBooted(W1)) == [
+        Grant(RequestId(0), W1),
+        Spawn(WorkerId("w5"), rehearse=False),
+    ]
 
 
 def test_a_new_template_replaces_the_idle_workers_and_spares_the_leased() -> None:

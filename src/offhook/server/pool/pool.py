@@ -104,7 +104,7 @@ class Pool:
         return self._ready.is_set() and self._state.is_ready
 
     async def first_ready(self) -> None:
-        """Wait until the first worker has been idle."""
+        """Wait until a first bot could be started."""
         await self._ready.wait()
 
     def count(self, phase: rules.Phase) -> int:
@@ -195,7 +195,7 @@ class Pool:
                 case _:
                     assert_never(instruction)
         self._wake.set()
-        if not self._ready.is_set() and self._state.count(rules.Phase.IDLE):
+        if self._state.is_ready and self._state.count(rules.Phase.IDLE) >= min(1, self._state.warm):
             self._ready.set()
 
     def _spawn(self, worker_id: WorkerId, *, rehearse: bool) -> None:
