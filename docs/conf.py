@@ -9,7 +9,7 @@ project = "Offhook"
 author = "the Offhook authors"
 copyright = author  # noqa: A001 -- the name that Sphinx reads
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "tables"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "docstrings", "tables"]
 exclude_patterns = ["_build", "_ext"]
 
 html_theme = "furo"
@@ -24,6 +24,7 @@ autodoc_typehints_description_target = "documented"
 autodoc_preserve_defaults = True
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
+napoleon_custom_sections = [("Events", "params_style")]  # what handlers can be set for
 
 # References are checked (-n). What is not in the reference is not linked: the standard library,
 # others' packages (a build needs nothing from outside), what authors do not import.
