@@ -29,6 +29,14 @@ async def test_the_page_keeps_everything_else_out():
     assert "http" not in policy
 
 
+@pytest.mark.parametrize("wanted", ["bytes=0-3", "bytes=999999999-", "nonsense"])
+async def test_a_file_is_served_whole(wanted):
+    async with opened() as office:
+        response = await office.client.get("/client/", headers={"range": wanted})
+    assert response.status_code == 200
+    assert response.text.endswith("</html>\n")
+
+
 @pytest.mark.parametrize(
     "path",
     ["/client/../../app.py", "/client/%2e%2e/%2e%2e/app.py", "/client/%00", "/client//etc/passwd"],
