@@ -1,6 +1,7 @@
 """Stand-ins with behaviour: a transport without a network, a connection without a peer."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 
 import anyio
 
@@ -12,8 +13,14 @@ from offhook.kit import (
     InputAudio,
     OutputAudio,
     OutputMessage,
+    Pipeline,
+    PipelineTask,
 )
 from offhook.transports.webrtc import AudioChunk
+
+
+class StumbleError(Exception):
+    """What goes wrong in tests."""
 
 
 class Signalled:
@@ -250,3 +257,21 @@ class FakeConnection:
         kept, self.kept = self.kept, []
         for message in kept:
             await self.client_says(message)
+
+
+@asynccontextmanager
+async def running(*processors: FrameProcessor, **options) -> AsyncIterator[PipelineTask]:
+    """Run a pipeline of these processors; cancel it at the end of the block."""
+    task = PipelineTask(Pipeline(processors), **options)
+    started = anyio.Event()
+
+    @task.event_handler("on_pipeline_started")
+    async def on_pipeline_started(task, frame):
+        started.set()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(task.run)
+        with anyio.fail_after(5):
+            await started.wait()
+        yield task
+        await task.cancel()

@@ -35,8 +35,8 @@ def heard(analyzer, pcm: bytes, *, size: int = 640, rate_hz: int = RATE_HZ, chan
     found = []
     for end in range(size, len(pcm) + size, size):
         piece = pcm[end - size : end]
-        for event in analyzer.analyze(piece, sample_rate_hz=rate_hz, channels=channels):
-            found.append((event, end / (2 * channels * rate_hz)))
+        events = analyzer.analyze(piece, sample_rate_hz=rate_hz, channels=channels)
+        found += [(event, end / (2 * channels * rate_hz)) for event in events]
     return found
 
 

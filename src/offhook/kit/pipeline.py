@@ -26,7 +26,7 @@ from offhook.kit.frames import (
     UserStoppedSpeaking,
 )
 from offhook.kit.processor import FrameProcessor
-from offhook.kit.queue import FrameQueue
+from offhook.kit.queue import BoundedQueue
 from offhook.kit.rtvi import RTVIProcessor
 from offhook.kit.runtime import PosArgsT
 from offhook.kit.transport import InputTransport, OutputTransport
@@ -101,7 +101,7 @@ class PipelineTask:
         self._events = Events(self, (*names, "on_idle_timeout"))
         self._source = _Source(self._came_back)
         self._sink = _Sink(self._came_through)
-        self._queue = FrameQueue(QUEUE_LIMIT_FRAMES)
+        self._queue = BoundedQueue[Frame](QUEUE_LIMIT_FRAMES)
         self._group: TaskGroup | None = None
         self._last_frame: Frame | None = None
         self._failure: PipelineError | None = None
@@ -166,8 +166,8 @@ class PipelineTask:
         self, work: Callable[[Unpack[PosArgsT]], Awaitable[object]], *args: *PosArgsT
     ) -> anyio.CancelScope:
         """Run work that lives at most as long as the pipeline. Its exception ends the session."""
-        scope = anyio.CancelScope()
-        self._running_group().start_soon(_within, scope, work, args)
+        group, scope = self._running_group(), anyio.CancelScope()
+        group.start_soon(_within, scope, work, args)
         return scope
 
     def start_handler(

@@ -4,9 +4,6 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-import anyio
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
-
 from offhook import __version__
 from offhook.kit.events import Events, HandlerT
 from offhook.kit.frames import (
@@ -23,6 +20,7 @@ from offhook.kit.frames import (
     UserStoppedSpeaking,
 )
 from offhook.kit.processor import FrameProcessor
+from offhook.kit.queue import BoundedQueue
 from offhook.protocol import rtvi
 from offhook.protocol.rtvi import ClientMessage, ClientReady, DisconnectBot, SendText, Signal
 
@@ -56,11 +54,7 @@ class RTVIProcessor(FrameProcessor):
         self._client_ready: ClientReady | None = None
         self._is_bot_ready = False
         self._is_bot_speaking = False
-        waiting: tuple[
-            MemoryObjectSendStream[ClientMessage | SendText],
-            MemoryObjectReceiveStream[ClientMessage | SendText],
-        ] = anyio.create_memory_object_stream(WAITING_MESSAGES_LIMIT)
-        self._waiting_in, self._waiting_out = waiting
+        self._waiting = BoundedQueue[ClientMessage | SendText](WAITING_MESSAGES_LIMIT)
 
     def event_handler(self, name: str) -> Callable[[HandlerT], HandlerT]:
         """Register the decorated coroutine function for an event."""
@@ -133,11 +127,6 @@ class RTVIProcessor(FrameProcessor):
                 pass
         await self.push_frame(frame, direction)
 
-    async def aclose(self) -> None:
-        """Forget the messages that were not handled."""
-        self._waiting_in.close()
-        self._waiting_out.close()
-
     async def _receive(self, data: object) -> None:
         try:
             event = rtvi.parse(data)
@@ -160,14 +149,15 @@ class RTVIProcessor(FrameProcessor):
                 pass
 
     async def _wait_turn(self, event: ClientMessage | SendText) -> None:
-        try:
-            self._waiting_in.send_nowait(event)
-        except anyio.WouldBlock:
-            text = f"More than {WAITING_MESSAGES_LIMIT} messages are waiting."
+        if len(self._waiting) < WAITING_MESSAGES_LIMIT:
+            await self._waiting.put(event)
+        else:
+            text = f"{WAITING_MESSAGES_LIMIT} messages are waiting already."
             await self._send(rtvi.error_response(event.msg_id, text))
 
     async def _handle_messages(self) -> None:
-        async for event in self._waiting_out:
+        while True:
+            event = await self._waiting.get()
             name = "on_send_text" if isinstance(event, SendText) else "on_client_message"
             try:
                 await self.events.call(name, event)

@@ -22,7 +22,7 @@ from offhook.kit.frames import (
     Start,
 )
 from offhook.kit.processor import FrameProcessor
-from offhook.kit.queue import FrameQueue
+from offhook.kit.queue import BoundedQueue
 from offhook.kit.resample import Resampler
 from offhook.kit.turns import Turns, VADTurns
 from offhook.kit.vad import VADAnalyzer
@@ -151,7 +151,7 @@ class OutputTransport(FrameProcessor):
         super().__init__(events=events)
         self.params = params
         self._transport = transport
-        self._queue = FrameQueue(QUEUE_LIMIT_S, _duration_s)
+        self._queue = BoundedQueue[Frame](QUEUE_LIMIT_S, _duration_s)
         self._sending = anyio.CancelScope()
         self._resampler: Resampler | None = None
 

@@ -24,7 +24,7 @@ from offhook.kit.frames import (
     Text,
 )
 from offhook.kit.processor import FrameProcessor
-from offhook.kit.queue import FrameQueue
+from offhook.kit.queue import BoundedQueue
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ class EspeakTTS(FrameProcessor):
         super().__init__()
         self._command = _command(voice, words_per_minute)
         self._timeout_s = timeout_s
-        self._queue = FrameQueue(WAITING_TEXTS_LIMIT)
+        self._queue = BoundedQueue[Frame](WAITING_TEXTS_LIMIT)
         self._speaking = anyio.CancelScope()
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
