@@ -177,6 +177,15 @@ class Caller:
             while (await self.http.get("/health/ready")).status_code == 200:  # noqa: ASYNC110 -- polls as a load balancer does
                 await anyio.sleep(0.02)
 
+    async def log(self, *, until: str = "") -> str:
+        """What the session's process printed, as soon as it contains a text."""
+        with anyio.fail_after(10):
+            while True:
+                text = (await self.http.get(f"/sessions/{self.session_id}/log")).text
+                if until in text:
+                    return text
+                await anyio.sleep(0.02)
+
     def vanish(self) -> None:
         """Say and hear nothing any more, without a goodbye: the network has gone."""
         (transceiver,) = self.peer.getTransceivers()

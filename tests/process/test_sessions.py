@@ -88,8 +88,7 @@ async def test_a_bot_that_dies_ends_its_own_session_with_the_reason(
         assert ended["end_reason"] == "bot_crashed"
         assert ended["end_detail"] == detail
         assert detail in ended["end_words"]
-        log = await caller.http.get(f"/sessions/{caller.session_id}/log")
-        assert traceback in log.text
+        assert traceback in await caller.log()
         assert "secret words" not in ended["end_words"]
         # An official client, which comes back after some seconds, is told in words.
         late = await caller.offer(restart_pc=True)
@@ -186,10 +185,10 @@ async def test_a_bot_that_hangs_in_its_end_is_killed_and_its_stacks_are_in_the_l
     own_server: OffhookProcess,
 ) -> None:
     async with calling(own_server.url, body={"do": "hang"}) as caller:
-        await caller.until(lambda: "server-message" in caller.types())
+        await caller.log(until="hanging")
         await caller.http.delete(f"/sessions/{caller.session_id}")
         ended = await caller.ended()
-        log = (await caller.http.get(f"/sessions/{caller.session_id}/log")).text
+        log = await caller.log()
     assert ended["end_reason"] == "stopped_by_operator"
     assert "raw.py" in log
     assert "in obey" in log
@@ -227,7 +226,7 @@ async def test_ctrl_c_ends_live_sessions_in_words(own_server: OffhookProcess) ->
 @with_flags("--close-timeout-s", "20")
 async def test_a_second_ctrl_c_ends_at_once(own_server: OffhookProcess) -> None:
     async with calling(own_server.url, body={"do": "hang"}) as caller:
-        await caller.until(lambda: "server-message" in caller.types())
+        await caller.log(until="hanging")
         own_server.send_signal(signal.SIGINT)
         await caller.refused()
         own_server.send_signal(signal.SIGINT)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import anyio
+import anyio.lowlevel
 import msgspec
 
 from offhook.channel import Channel, ChannelClosedError, ChannelFullError
@@ -32,7 +33,7 @@ from offhook.worker.load import Bot
 log = logging.getLogger(__name__)
 
 HEARTBEAT_S: Final = 2.0
-LAST_WORDS_TIMEOUT_S: Final = 1.0
+LAST_WORDS_TIMEOUT_S: Final = 4.0
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,13 @@ class Ending:
         """Say it to the client."""
         sentence = WORDS[self.reason]
         return f"{sentence.rstrip('.')} ({self.detail})." if self.detail else sentence
+
+
+def _only_cause(error: BaseException) -> BaseException:
+    """Look into groups of one, which task groups make of whatever is raised in them."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
 
 
 class WorkerSession:
@@ -92,6 +100,8 @@ class WorkerSession:
             group.start_soon(self._beat)
             await self._run_bot()
             self._bot_done.set()
+            # A bot that ends because its caller left may be seen here before `_watch_peer` is.
+            await anyio.lowlevel.checkpoint()
             ending = self._end(EndReason.BOT_FINISHED)
             with anyio.move_on_after(LAST_WORDS_TIMEOUT_S, shield=True):
                 await self._connection.aclose(error=self._error_for_client(ending))
@@ -104,12 +114,15 @@ class WorkerSession:
         try:
             with self._bot_scope:
                 await self._bot(self._arguments())
-        except SystemExit as leave:
-            if leave.code:
-                self._crashed(f"exit code {leave.code}")
-        except Exception as error:  # noqa: BLE001 -- the session's boundary
-            traceback.print_exc()
-            self._crashed(type(error).__name__)
+        except (Exception, BaseExceptionGroup, SystemExit) as error:  # noqa: BLE001 -- the session's boundary
+            match cause := _only_cause(error):
+                case SystemExit(code=None | 0):
+                    return
+                case SystemExit(code=code):
+                    self._crashed(f"exit code {code}")
+                case _:
+                    traceback.print_exc()
+                    self._crashed(type(cause).__name__)
 
     def _arguments(self) -> RunnerArguments:
         return SmallWebRTCRunnerArguments(

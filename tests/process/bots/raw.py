@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import os
 import signal
+import sys
 import time
 
 import anyio
@@ -57,5 +58,6 @@ def obey(order):
         case ["block", seconds]:
             time.sleep(float(seconds))
         case ["hang"]:
+            sys.stdout.write("hanging\n")
             while True:
                 time.sleep(1)
