@@ -3,7 +3,7 @@
 import asyncio
 import json
 import math
-import random
+import secrets
 from array import array
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -69,8 +69,8 @@ class Client:
         self.losses: list[float] = []
         self.pc_id = ""
         self._change = anyio.Event()
-        self._sequence = random.randrange(1 << 16)
-        self._origin = random.randrange(1 << 32)
+        self._sequence = secrets.randbelow(1 << 16)
+        self._origin = secrets.randbelow(1 << 32)
 
     # What the media path reports
 
@@ -162,7 +162,11 @@ class Client:
     def heard_at(self, *, threshold: float) -> list[float]:
         """Decode all that came and return when each frame louder than the threshold came."""
         decoder = OpusDecoder(sample_rate_hz=RATE_HZ)
-        return [at for at, packet in self.received if loudness(decoder.decode(packet.payload)) > threshold]
+        return [
+            at
+            for at, packet in self.received
+            if loudness(decoder.decode(packet.payload)) > threshold
+        ]
 
 
 def without_candidates(sdp: str) -> str:

@@ -1,5 +1,7 @@
 """The jitter buffer: arithmetic on packets and times, and what holds for any network."""
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -61,6 +63,15 @@ class Network:
             self.until(until)
 
 
+def lateness(network: Network) -> list[float]:
+    """Return how long after it was sent each packet was decoded."""
+    return [
+        at - int(item.payload) * FRAME_S
+        for at, item in zip(network.at, network.out, strict=True)
+        if isinstance(item, Decode)
+    ]
+
+
 def test_packets_in_order_are_handed_on_at_once():
     buffer = JitterBuffer()
     for number in range(200):
@@ -78,9 +89,7 @@ def test_one_lost_packet_is_recovered_from_the_next_one_as_soon_as_that_comes():
 def test_a_lost_packet_leaves_no_delay_behind():
     network = Network()
     network.bring([(n * FRAME_S, packet(n)) for n in range(100) if n != 40])
-    late = [at - int(item.payload) * FRAME_S for at, item in zip(network.at, network.out, strict=True)
-            if isinstance(item, Decode)]
-    assert max(late) == 0
+    assert max(lateness(network)) == 0
     assert length(network.out) == 100
 
 
@@ -92,8 +101,8 @@ def test_without_any_packet_the_stream_goes_on_fades_falls_silent_and_ends():
     assert [type(item) for item in invented] == [Conceal] * 6 + [Silence] * 50
     assert concealed[0].gain_from == 1.0
     assert concealed[-1].gain_to == 0.0
-    assert all(a.gain_to == b.gain_from for a, b in zip(concealed, concealed[1:], strict=False))
-    gaps = [b - a for a, b in zip(network.at[10:], network.at[11:], strict=False)]
+    assert all(a.gain_to == b.gain_from for a, b in itertools.pairwise(concealed))
+    gaps = [b - a for a, b in itertools.pairwise(network.at[10:])]
     assert all(abs(gap - FRAME_S) < 1e-9 for gap in gaps)
     assert network.buffer.deadline is None
 
@@ -234,9 +243,7 @@ def test_when_nothing_waits_after_a_hold_up_the_stream_goes_on():
 def test_jitter_up_to_30_ms_loses_nothing_once_it_is_known():
     network = Network()
     delays = [0.0, 0.030, 0.011, 0.025, 0.004, 0.017, 0.029, 0.008]
-    network.bring(
-        [(n * FRAME_S + delays[n * 5 % 8], packet(n)) for n in range(400)], until=8.0
-    )
+    network.bring([(n * FRAME_S + delays[n * 5 % 8], packet(n)) for n in range(400)], until=8.0)
     numbers = played(network.out)
     assert numbers == sorted(numbers)
     assert set(range(100, 400)) <= set(numbers)
@@ -301,12 +308,7 @@ def test_under_loss_alone_the_stream_keeps_its_length_and_its_pace(kept):
     network.bring([(n * FRAME_S, packet(n)) for n, is_kept in enumerate(kept) if is_kept])
     assert length(network.out) == len(kept) or _has_hole_of_a_second(kept)
     assert played(network.out) == [n for n, is_kept in enumerate(kept) if is_kept]
-    late = [
-        at - int(item.payload) * FRAME_S
-        for at, item in zip(network.at, network.out, strict=True)
-        if isinstance(item, Decode)
-    ]
-    assert max(late) < 1e-9
+    assert max(lateness(network)) < 1e-9
 
 
 def _has_hole_of_a_second(kept: list[bool]) -> bool:

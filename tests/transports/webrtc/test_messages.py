@@ -18,8 +18,7 @@ def test_a_ping_is_no_message_for_the_application():
 
 def test_a_track_status_says_which_track_and_whether_it_is_on():
     text = (
-        '{"type":"signalling","message":'
-        '{"type":"trackStatus","receiver_index":0,"enabled":false}}'
+        '{"type":"signalling","message":{"type":"trackStatus","receiver_index":0,"enabled":false}}'
     )
     assert messages.read(text) == TrackStatus(0, is_enabled=False)
 

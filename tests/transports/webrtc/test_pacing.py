@@ -113,7 +113,7 @@ def test_a_run_is_announced_when_its_first_frame_leaves_and_when_no_more_comes(l
     line.until(105.0)
     assert [kind for _, kind in line.runs] == [RunStarted, RunEnded]
     assert line.runs[0][0] == line.audio[0][0] == 101.0
-    assert line.runs[1][0] == pytest.approx(101.0 + 5 * FRAME_S + 0.06)
+    assert line.runs[1][0] == pytest.approx(101.0 + 5 * FRAME_S + 0.1)
 
 
 def test_a_run_ends_with_a_little_silence_and_then_nothing_is_scheduled(line):
@@ -200,7 +200,7 @@ def test_new_audio_after_a_flush_goes_on_without_a_second_announcement_if_it_is_
 
 def test_audio_in_the_closing_silence_begins_a_new_run_on_the_same_grid(line):
     line.say(1)
-    line.until(101.13)
+    line.until(101.17)
     line.say(5)
     line.until(103.0)
     assert [kind for _, kind in line.runs] == [RunStarted, RunEnded] * 2
@@ -240,7 +240,9 @@ def test_a_peer_that_goes_away_in_silence_ends_no_run(line):
 
 @given(
     st.lists(
-        st.tuples(st.floats(0.0, 0.3), st.integers(0, 20), st.sampled_from(["say", "flush", "poll"])),
+        st.tuples(
+            st.floats(0.0, 0.3), st.integers(0, 20), st.sampled_from(["say", "flush", "poll"])
+        ),
         max_size=60,
     )
 )
@@ -265,4 +267,4 @@ def test_whatever_the_bot_does_time_never_runs_backwards_and_frames_never_hurry(
     for number, at in enumerate(times):
         # In any stretch of time no more leaves than fits, but for what was owed after a hiccup.
         fitting = sum(1 for other in times[number:] if other < at + 0.1)
-        assert fitting <= 5 + 4
+        assert fitting <= 5 + 6

@@ -23,7 +23,9 @@ def test_any_portions_give_the_same_pieces(sizes):
     assert b"".join(pieces) == pcm[: len(pcm) // 640 * 640]
 
 
-@pytest.mark.parametrize(("from_hz", "to_hz"), [(48_000, 44_100), (16_000, 22_050), (8_000, 16_000)])
+@pytest.mark.parametrize(
+    ("from_hz", "to_hz"), [(48_000, 44_100), (16_000, 22_050), (8_000, 16_000)]
+)
 def test_rates_that_opus_lacks_are_converted_without_losing_time_or_level(from_hz, to_hz):
     chunks = Rechunker(from_rate_hz=from_hz, to_rate_hz=to_hz)
     pcm = tone(frames=50, rate_hz=from_hz)

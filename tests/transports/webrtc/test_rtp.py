@@ -9,23 +9,26 @@ from offhook.transports.webrtc.opus import OpusEncoder
 
 
 @given(
-    st.integers(0, 127),
-    st.integers(0, 65_535),
-    st.integers(0, (1 << 32) - 1),
-    st.integers(0, (1 << 32) - 1),
-    st.binary(max_size=200),
+    st.builds(
+        rtp.RtpPacket,
+        st.integers(0, 127),
+        st.integers(0, 65_535),
+        st.integers(0, (1 << 32) - 1),
+        st.integers(0, (1 << 32) - 1),
+        st.binary(max_size=200),
+    ),
     st.booleans(),
 )
-def test_what_is_built_is_parsed_again(payload_type, sequence, timestamp, ssrc, payload, is_marked):
+def test_what_is_built_is_parsed_again(packet, is_marked):
     data = rtp.build(
-        payload,
-        payload_type=payload_type,
-        sequence=sequence,
-        timestamp=timestamp,
-        ssrc=ssrc,
+        packet.payload,
+        payload_type=packet.payload_type,
+        sequence=packet.sequence,
+        timestamp=packet.timestamp,
+        ssrc=packet.ssrc,
         is_marked=is_marked,
     )
-    assert rtp.parse(data) == rtp.RtpPacket(payload_type, sequence, timestamp, ssrc, payload)
+    assert rtp.parse(data) == packet
     assert data[1] >> 7 == is_marked
 
 
@@ -56,8 +59,18 @@ def test_unwrapping_finds_the_nearest_number(near, away):
 
 @pytest.mark.parametrize(
     ("first_byte", "ticks"),
-    [(0x00, 480), (0x08, 960), (0x10, 1920), (0x18, 2880), (0x60, 480), (0x68, 960), (0x80, 120),
-     (0x98, 960), (0x09, 1920), (0x0A, 1920)],
+    [
+        (0x00, 480),
+        (0x08, 960),
+        (0x10, 1920),
+        (0x18, 2880),
+        (0x60, 480),
+        (0x68, 960),
+        (0x80, 120),
+        (0x98, 960),
+        (0x09, 1920),
+        (0x0A, 1920),
+    ],
 )
 def test_an_opus_packet_tells_its_length(first_byte, ticks):
     assert rtp.opus_ticks(bytes([first_byte, 0])) == ticks

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 import pytest
 
 from offhook.errors import UsageError
+from offhook.transports.webrtc.connection import SmallWebRTCConnection
 from offhook.transports.webrtc.settings import WebRTCSettings
 from offhook.transports.webrtc.udp import (
     MediaEventLoop,
@@ -16,7 +17,6 @@ from offhook.transports.webrtc.udp import (
 )
 
 from .peers import Client, running
-from offhook.transports.webrtc.connection import SmallWebRTCConnection
 
 
 @pytest.fixture(scope="module")
@@ -26,16 +26,20 @@ def anyio_backend():
 
 def free_range(width: int) -> tuple[int, int]:
     """Find ports in a row that are free on all addresses right now."""
-    for low in range(40_000, 60_000, width):
-        with ExitStack() as stack:
-            try:
-                for port in range(low, low + width):
-                    probe = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-                    probe.bind(("", port))
-            except OSError:
-                continue
-            return low, low + width - 1
-    raise AssertionError("no free ports")
+    return next(
+        (low, low + width - 1)
+        for low in range(40_000, 60_000, width)
+        if all(is_free(port) for port in range(low, low + width))
+    )
+
+
+def is_free(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind(("", port))
+        except OSError:
+            return False
+        return True
 
 
 async def bound_port() -> int:
@@ -72,9 +76,7 @@ async def test_a_taken_port_is_passed_over():
 async def test_an_address_that_is_not_ours_is_no_matter_of_ports():
     loop = asyncio.get_running_loop()
     with binding_within(free_range(2)), pytest.raises(OSError, match="assign"):
-        await loop.create_datagram_endpoint(
-            asyncio.DatagramProtocol, local_addr=("203.0.113.1", 0)
-        )
+        await loop.create_datagram_endpoint(asyncio.DatagramProtocol, local_addr=("203.0.113.1", 0))
 
 
 async def test_candidates_of_an_answer_lie_in_the_range():

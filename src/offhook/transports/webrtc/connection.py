@@ -3,13 +3,12 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
 import anyio
-from anyio.abc import TaskGroup
 
-from offhook.errors import SessionEndedError, UsageError
+from offhook.errors import SessionEndedError
 from offhook.ids import new_connection_id
 from offhook.protocol.control import IceCandidate, Step
 from offhook.protocol.endings import EndReason
@@ -17,19 +16,17 @@ from offhook.transports.webrtc import messages
 from offhook.transports.webrtc.audio_in import AudioIn
 from offhook.transports.webrtc.audio_out import AudioOut
 from offhook.transports.webrtc.engine import AudioChunk, Engine, EngineListener
+from offhook.transports.webrtc.events import Events, Handler
 from offhook.transports.webrtc.liveness import Liveness
 from offhook.transports.webrtc.settings import WebRTCSettings
 
 log = logging.getLogger(__name__)
 
-EVENTS: Final = ("connected", "disconnected", "closed", "app-message")
-LAST_HANDLERS_S: Final = 1.0
 CLOSE_TIMEOUT_S: Final = 2.0
 LAG_S: Final = 0.2
 CATCH_UP_S: Final = 0.5
 WATCH_INTERVAL_S: Final = 1.0
 
-Handler = Callable[..., Awaitable[object]]
 EngineFactory = Callable[[WebRTCSettings, EngineListener], Engine]
 
 
@@ -85,13 +82,8 @@ class SmallWebRTCConnection:
         self._audio_out.on_run(self._audio_run_changed)
         self._liveness: Liveness | None = None
         self._steps: set[Step] = set()
-        self._handlers: dict[str, list[Handler]] = {name: [] for name in EVENTS}
-        self._group: TaskGroup | None = None
-        self._waiting: list[str] = []
-        self._running_last = 0
-        self._inbox: deque[dict[str, object]] = deque()
+        self._events = Events(self, early_messages=settings.early_messages)
         self._outbox: deque[str] = deque()
-        self._came = anyio.Event()
         self._is_connected = False
         self._is_listening = False
         self._is_announced = False
@@ -165,24 +157,13 @@ class SmallWebRTCConnection:
         """
         try:
             async with anyio.create_task_group() as group:
-                self._group = group
                 group.start_soon(self._watch)
-                group.start_soon(self._dispatch_messages)
-                for name in self._waiting:
-                    self._emit(name)
-                await self._ended.wait()
-                await self._hear_last_handlers()
+                await self._events.run(self._ended)
                 group.cancel_scope.cancel()
         finally:
-            self._group = None
             self._end(EndReason.BOT_FINISHED)
             with anyio.move_on_after(CLOSE_TIMEOUT_S, shield=True):
                 await self._close_engine()
-
-    async def _hear_last_handlers(self) -> None:
-        with anyio.move_on_after(LAST_HANDLERS_S):
-            while self._running_last:
-                await self._came.wait()
 
     async def closed(self) -> EndReason:
         """Wait for the end and say why it came."""
@@ -222,14 +203,7 @@ class SmallWebRTCConnection:
         Raises:
             UsageError: There is no such event.
         """
-        if name not in self._handlers:
-            raise UsageError(f"no event {name!r}; there are {', '.join(map(repr, EVENTS))}")
-
-        def register(handler: Handler) -> Handler:
-            self._handlers[name].append(handler)
-            return handler
-
-        return register
+        return self._events.handler(name)
 
     async def connect(self) -> None:
         """Say that the bot listens: "connected" comes now or later, then all that was kept."""
@@ -338,20 +312,13 @@ class SmallWebRTCConnection:
             case messages.AppMessage(message):
                 if messages.is_rtvi(message, "client-ready"):
                     self._progress(Step.CLIENT_READY)
-                self._take_message(message)
+                self._events.take(message)
             case messages.TrackStatus(index, is_enabled):
                 log.debug("track status", extra={"receiver": index, "enabled": is_enabled})
             case messages.Ping():
                 pass
             case messages.Ignored(problem):
                 log.info("message ignored", extra={"problem": problem})
-
-    def _take_message(self, message: dict[str, object]) -> None:
-        if not self._is_announced and len(self._inbox) >= self._settings.early_messages:
-            log.warning("early message dropped", extra={"kept": len(self._inbox)})
-            return
-        self._inbox.append(message)
-        self._wake()
 
     def _audio_run_changed(self, is_talking: bool) -> None:  # noqa: FBT001 -- the callback's shape
         if is_talking:
@@ -362,42 +329,8 @@ class SmallWebRTCConnection:
     def _announce(self) -> None:
         if self._is_connected and self._is_listening and not self._is_announced:
             self._is_announced = True
-            self._emit("connected")
-            self._wake()
-
-    def _emit(self, name: str) -> None:
-        if self._group is None:
-            self._waiting.append(name)
-            return
-        is_last = name in {"disconnected", "closed"}
-        for handler in self._handlers[name]:
-            self._running_last += is_last
-            self._group.start_soon(self._handle, name, handler, is_last)
-
-    async def _handle(self, name: str, handler: Handler, is_last: bool) -> None:  # noqa: FBT001
-        try:
-            await self._call(name, handler)
-        finally:
-            self._running_last -= is_last
-            self._wake()
-
-    async def _call(self, name: str, handler: Handler, *arguments: object) -> None:
-        try:
-            await handler(self, *arguments)
-        except Exception:
-            log.exception("event handler failed", extra={"event": name})
-
-    async def _dispatch_messages(self) -> None:
-        while True:
-            while self._inbox and self._is_announced:
-                message = self._inbox.popleft()
-                for handler in self._handlers["app-message"]:
-                    await self._call("app-message", handler, message)
-            await self._came.wait()
-
-    def _wake(self) -> None:
-        came, self._came = self._came, anyio.Event()
-        came.set()
+            self._events.emit("connected")
+            self._events.release()
 
     async def _watch(self) -> None:
         """End the connection when the client never came or has vanished."""
@@ -423,6 +356,6 @@ class SmallWebRTCConnection:
         self._audio_in.close()
         self._audio_out.close()
         if self._is_announced:
-            self._emit("disconnected")
-        self._emit("closed")
+            self._events.emit("disconnected")
+        self._events.emit("closed")
         self._ended.set()

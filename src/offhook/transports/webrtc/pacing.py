@@ -12,8 +12,8 @@ from typing import Final, NamedTuple
 FRAME_S: Final = 0.02
 FRAME_TICKS: Final = 960
 CLOCK_HZ: Final = 48_000
-HOLD_S: Final = 0.06
-REBASE_S: Final = 0.1
+HOLD_S: Final = 0.1
+REBASE_S: Final = 0.2
 REST_FRAMES: Final = 5
 
 

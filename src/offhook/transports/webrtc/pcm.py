@@ -4,10 +4,9 @@ from array import array
 from collections.abc import Iterator
 from typing import Final
 
-import av
+from offhook.kit.resample import Resampler
 
 FRAMES_PER_S: Final = 50
-LAYOUTS: Final = {1: "mono", 2: "stereo"}
 
 
 def fade(pcm: bytes, *, gain_from: float, gain_to: float) -> bytes:
@@ -27,18 +26,11 @@ class Rechunker:
     def __init__(
         self, *, from_rate_hz: int, to_rate_hz: int, from_channels: int = 1, to_channels: int = 1
     ) -> None:
-        self._from_rate_hz = from_rate_hz
-        self._from_layout = LAYOUTS[from_channels]
-        self._from_width = 2 * from_channels
         self._chunk_bytes = to_rate_hz // FRAMES_PER_S * 2 * to_channels
         self._rest = b""
-        self._resampler: av.AudioResampler | None = None
+        self._resampler: Resampler | None = None
         if (from_rate_hz, from_channels) != (to_rate_hz, to_channels):
-            self._resampler = av.AudioResampler(
-                format="s16",
-                layout=LAYOUTS[to_channels],
-                rate=to_rate_hz,
-            )
+            self._resampler = Resampler(from_rate_hz, to_rate_hz, from_channels, to_channels)
 
     def push(self, pcm: bytes) -> Iterator[bytes]:
         """Give the pieces that are complete; the rest is kept."""
@@ -54,17 +46,4 @@ class Rechunker:
 
     def convert(self, pcm: bytes) -> bytes:
         """Change rate and channels, not the portions; a resampler holds back a millisecond."""
-        if self._resampler is None:
-            return pcm
-        samples = len(pcm) // self._from_width
-        if samples == 0:
-            return b""
-        frame = av.AudioFrame(format="s16", layout=self._from_layout, samples=samples)
-        frame.sample_rate = self._from_rate_hz
-        plane = frame.planes[0]
-        plane.update(pcm.ljust(plane.buffer_size, b"\0"))
-        made = []
-        for out in self._resampler.resample(frame):
-            size = out.samples * len(out.layout.channels) * 2
-            made.append(bytes(out.planes[0])[:size])
-        return b"".join(made)
+        return pcm if self._resampler is None else self._resampler.resample(pcm)

@@ -15,7 +15,6 @@ from typing import Any
 
 from offhook.errors import UsageError, WorkerError
 
-
 _ports: ContextVar[tuple[int, int] | None] = ContextVar("udp_ports", default=None)
 
 
