@@ -131,6 +131,12 @@ class Caller:
         await self.until(lambda: self.channel.readyState == "open")
         return self
 
+    async def offer_anew(self) -> httpx.Response:
+        """Offer a new peer connection in place of the one before, as a client does that lost it."""
+        await self.peer.close()
+        self._new_peer()
+        return await self.offer(restart_pc=True)
+
     async def restart(self) -> None:
         """Come back with a new peer connection, as after a change of network."""
         old = self.peer

@@ -91,7 +91,7 @@ async def test_a_bot_that_dies_ends_its_own_session_with_the_reason(
         assert traceback in await caller.log()
         assert "secret words" not in ended["end_words"]
         # An official client, which comes back after some seconds, is told in words.
-        late = await caller.offer(restart_pc=True)
+        late = await caller.offer_anew()
         assert late.status_code == 410
         assert detail in late.json()["detail"]
         await caller.hang_up()
