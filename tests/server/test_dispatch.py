@@ -11,7 +11,9 @@ from tests.server.fakes import ANSWER, FakePool, dies_at_offer, mute, opened, po
 from offhook.channel import ChannelFullError
 from offhook.protocol.control import Answered, CloseSession, Offer, StartBot
 from offhook.protocol.endings import EndReason
+from offhook.server import dispatch
 from offhook.server.dispatch import Dispatcher
+from offhook.server.sessions import Ending
 
 SOON = 0.05
 
@@ -83,6 +85,7 @@ async def test_a_session_that_was_requested_starts_with_its_offer():
         assert response.status_code == 200
         assert office.pool.leased_for == [session_id]
         assert office.pool.last.got[0].body == b'{"name":"Ada"}'
+        assert (await office.show(session_id))["state"] == "connecting"
 
 
 async def test_what_comes_with_the_offer_goes_before_what_came_with_the_start():
@@ -405,6 +408,16 @@ async def test_a_request_expires():
         assert response.status_code == 404
         assert response.json()["code"] == "unknown_session"
         assert office.pool.leased_for == []
+
+
+async def test_a_request_expires_although_nobody_asks_for_it(monkeypatch):
+    monkeypatch.setattr(dispatch, "EXPIRY_INTERVAL_S", 0.01)
+    async with opened(request_ttl_s=60) as office:
+        session_id = await office.start()
+        session = office.app.state.dispatcher.find(session_id)
+        office.clock.hands += 61
+        await session.changed()
+        assert session.ending == Ending(EndReason.NEVER_CONNECTED)
 
 
 # Ending

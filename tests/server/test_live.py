@@ -22,6 +22,7 @@ from offhook.protocol.control import (
     WorkerReady,
 )
 from offhook.protocol.endings import EndReason
+from offhook.server import live
 from offhook.server.config import Config
 from offhook.server.live import LiveSession
 from offhook.server.sessions import Ending, Session, State
@@ -231,6 +232,14 @@ async def test_a_cancelled_session_leaves_no_process():
             group.cancel_scope.cancel()
         assert worker.killed == 1
         it.worker.end("client_left")
+
+
+async def test_a_process_that_cannot_be_killed_is_given_up(monkeypatch):
+    monkeypatch.setattr(live, "KILL_S", 0.01)
+    async with running(mute, close_timeout_s=SOON) as it:
+        it.worker.kill = lambda: None
+        it.worker.close_channel()
+    assert it.endings == [Ending(EndReason.BOT_UNRESPONSIVE)]
 
 
 # Deadlines

@@ -5,7 +5,7 @@ RFC 8866, RFC 8839, RFC 8842 and RFC 9429; a few things that peers may leave out
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -127,15 +127,13 @@ class _Section:
             codecs[int(payload_type)] = f"{name}/{rate}".lower()
         return {number: codecs[number] for number in codecs if str(number) in self.formats}
 
-    def parameters(self, payload_type: int) -> dict[str, str]:
-        """Return the `a=fmtp` parameters of a payload type."""
-        parameters: dict[str, str] = {}
+    def parameters(self) -> dict[int, dict[str, str]]:
+        """Return the `a=fmtp` parameters of each payload type that has some."""
+        parameters: dict[int, dict[str, str]] = {}
         for value in self.attributes.get("fmtp", ()):
             number, _, text = value.partition(" ")
-            if int(number) == payload_type:
-                for each in text.split(";"):
-                    name, _, setting = each.partition("=")
-                    parameters[name.strip()] = setting.strip()
+            pairs = (each.partition("=") for each in text.split(";"))
+            parameters[int(number)] = {name.strip(): value.strip() for name, _, value in pairs}
         return parameters
 
 
@@ -324,12 +322,15 @@ def _check_media(section: _Section) -> None:
         described = [int(value.split(" ", 1)[0]) for value in section.attributes.get(name, ())]
         if len(set(described)) < len(described):
             raise BadOfferError(f"{section.title} describes a format twice (a={name}).")
-    codecs = section.codecs()
-    for number in codecs:
-        for name, value in section.parameters(number).items():
-            if name in NUMERIC_PARAMETERS and not _NUMBER.fullmatch(value):
+    parameters = section.parameters()
+    for pairs in parameters.values():
+        for name in NUMERIC_PARAMETERS & pairs.keys():
+            if not _NUMBER.fullmatch(pairs[name]):
                 raise BadOfferError(f"{section.title}: {name} in a=fmtp is no number.")
-    if not any(_is_usable(section, *codec) for codec in codecs.items()):
+    if not any(
+        _is_usable(section.kind, number, codec, parameters.get(number, {}))
+        for number, codec in section.codecs().items()
+    ):
         wanted = "opus, PCMU or PCMA" if section.kind == "audio" else "VP8 or baseline H264"
         raise BadOfferError(f"{section.title} (m={section.kind}) offers none of {wanted}.")
 
@@ -338,14 +339,13 @@ def _is_payload_type(number: int) -> bool:
     return number < DYNAMIC_PAYLOAD_TYPES.stop and number not in RTCP_PAYLOAD_TYPES
 
 
-def _is_usable(section: _Section, payload_type: int, codec: str) -> bool:
-    if section.kind == "audio" and codec in AUDIO_CODECS:
+def _is_usable(kind: str, payload_type: int, codec: str, parameters: Mapping[str, str]) -> bool:
+    if kind == "audio" and codec in AUDIO_CODECS:
         return payload_type in DYNAMIC_PAYLOAD_TYPES or payload_type == AUDIO_CODECS[codec]
-    if section.kind == "video" and codec == "h264/90000":
-        parameters = section.parameters(payload_type)
+    if kind == "video" and codec == "h264/90000":
         profile = parameters.get("profile-level-id", "42e01f").lower()
         return parameters.get("packetization-mode") == "1" and bool(_H264_BASELINE.match(profile))
-    return section.kind == "video" and codec == "vp8/90000"
+    return kind == "video" and codec == "vp8/90000"
 
 
 def _bad_line(number: int, line: str, problem: str) -> BadOfferError:

@@ -39,12 +39,18 @@ EMPTY_BODY: Final = b"{}"
 
 @dataclass(frozen=True, kw_only=True)
 class OfferRequest:
-    """A checked offer, and what came with it. `body` is JSON text, None when there was none."""
+    """A checked offer, and what came with it.
+
+    Attributes:
+        body: JSON text for the bot; None when there was none.
+        accepted_at: When its request began to be read, by the dispatcher's clock.
+    """
 
     sdp: str
     pc_id: str | None = None
     is_restart: bool = False
     body: bytes | None = None
+    accepted_at: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +99,10 @@ class Dispatcher:
         """Whether a bot could be started now or soon."""
         return not self._limits.is_draining and self._pool.is_ready()
 
+    def now(self) -> float:
+        """Read the clock that dates the steps of sessions."""
+        return self._clock.now()
+
     def request(self, body: bytes) -> Session:
         """Open a session that waits for its offer; no bot is started yet.
 
@@ -117,7 +127,8 @@ class Dispatcher:
             if ended is not None and offer.is_restart:
                 raise _ended_error(ended)
         self._limits.take()
-        return await self._start(self._new_session(), offer, offer.body or EMPTY_BODY)
+        session = self._new_session(offer.accepted_at)
+        return await self._start(session, offer, offer.body or EMPTY_BODY)
 
     async def answer(self, session_id: SessionId, offer: OfferRequest) -> Answer:
         """Answer an offer to a session: its first starts the bot, later ones renegotiate.
@@ -339,12 +350,12 @@ class Dispatcher:
 
     # Small change
 
-    def _new_session(self) -> Session:
+    def _new_session(self, accepted_at: float | None = None) -> Session:
         return Session(
             session_id=new_session_id(self.config.node),
             transport=TRANSPORT,
             node=self.config.node,
-            now=self._clock.now(),
+            now=self._clock.now() if accepted_at is None else accepted_at,
             started_at=self._clock.wall(),
         )
 

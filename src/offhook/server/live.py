@@ -123,7 +123,7 @@ class LiveSession:
 
     async def _listen(self) -> None:
         """Take messages until the last one, the end of the channel, or a deadline without mercy."""
-        while self._said is None:
+        while True:
             with anyio.CancelScope() as self._listening:
                 self._set_deadline()
                 await self._receive()
@@ -218,10 +218,8 @@ class LiveSession:
         """Find the one reason: the session's own word, else ours, else the exit status."""
         if self._said is not None and self._said.reason in WORDS:
             return Ending(EndReason(self._said.reason), self._said.detail)
-        if self._asked is not None:
-            return Ending(self._asked)
-        if self._exit is None:
-            return Ending(EndReason.BOT_UNRESPONSIVE, "the process cannot be ended")
+        if self._asked is not None or self._exit is None:
+            return Ending(self._asked or EndReason.BOT_UNRESPONSIVE)
         return Ending(EndReason.BOT_CRASHED, _describe(self._exit))
 
     def _facts(self) -> dict[str, object]:

@@ -133,6 +133,16 @@ async def test_an_announcement_that_is_no_number_counts_as_none():
     assert response.status_code == 200
 
 
+async def test_what_is_not_http_passes():
+    seen = []
+
+    async def app(scope, _receive, _send):
+        seen.append(scope["type"])
+
+    await body.BodyLimit(app)({"type": "lifespan"}, None, None)
+    assert seen == ["lifespan"]
+
+
 async def test_a_body_that_does_not_arrive_is_given_up(monkeypatch):
     monkeypatch.setattr(body, "TIMEOUT_S", 0.01)
 

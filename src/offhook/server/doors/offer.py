@@ -34,7 +34,7 @@ class CandidatesBody(msgspec.Struct):
     candidates: list[IceCandidate]
 
 
-async def read_offer(request: Request) -> OfferRequest:
+async def read_offer(request: Request, *, accepted_at: float) -> OfferRequest:
     """Read and check an offer: what passes can be answered.
 
     Raises:
@@ -51,6 +51,7 @@ async def read_offer(request: Request) -> OfferRequest:
         pc_id=asked.pc_id or None,
         is_restart=bool(asked.restart_pc),
         body=data,
+        accepted_at=accepted_at,
     )
 
 
@@ -75,7 +76,7 @@ async def offer(
     request: Request, dispatcher: DispatcherDep, session_id: str | None = None
 ) -> JsonResponse:
     """Answer an offer; a new `pc_id`, or none, begins a session."""
-    asked = await read_offer(request)
+    asked = await read_offer(request, accepted_at=dispatcher.now())
     if session_id:
         return respond(await dispatcher.answer(SessionId(session_id), asked))
     answer = await dispatcher.answer_new(asked)
@@ -97,7 +98,7 @@ async def session_offer(
     session_id: str, request: Request, dispatcher: DispatcherDep
 ) -> JsonResponse:
     """Answer an offer to this session; the first starts its bot."""
-    asked = await read_offer(request)
+    asked = await read_offer(request, accepted_at=dispatcher.now())
     return respond(await dispatcher.answer(SessionId(session_id), asked))
 
 
