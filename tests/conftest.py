@@ -7,6 +7,7 @@ import gc
 import os
 import shutil
 import socket
+import sys
 import time
 from collections.abc import Callable, Container, Iterator
 from pathlib import Path
@@ -21,7 +22,7 @@ PR_SET_CHILD_SUBREAPER = 36
 SETTLE_S = 5.0
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}  # noqa: TID251 -- no Config here
 
-ROOT = Path(__file__).parent.parent
+HAS_FAILED = pytest.StashKey[bool]()
 
 
 # The suite is the same in every run; `make fuzz` looks for new examples, for long.
@@ -86,10 +87,25 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item):
     report = yield
+    if report.failed:
+        item.stash[HAS_FAILED] = True
     if IN_CI and report.skipped and item.get_closest_marker("browser"):
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid}: a browser test may not be skipped in CI"
     return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item):
+    outcome = yield
+    if HAS_FAILED in item.stash:
+        # What the traceback kept alive goes now, in silence: it is no fault of the next test.
+        for name in ("last_type", "last_value", "last_traceback", "last_exc"):
+            sys.__dict__.pop(name, None)
+        hook, sys.unraisablehook = sys.unraisablehook, lambda _unraisable: None
+        gc.collect()
+        sys.unraisablehook = hook
+    return outcome
 
 
 def pytest_terminal_summary(terminalreporter) -> None:
@@ -194,6 +210,8 @@ def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
         for pid in left:
             psutil.Process(pid).kill()
         pytest.fail(f"child processes are left behind: {left}")
+    if HAS_FAILED in request.node.stash:
+        return  # its traceback keeps alive whatever it had in hands
     if not eventually(is_clean):
         pytest.fail(f"descriptors are left open: {new_fds()}")
 
