@@ -117,6 +117,7 @@ class FakeTransport:
 
     async def aclose(self) -> None:
         self.closed += 1
+        self.changed.change()
         self._arrived.close()
         self._arrived_in.close()
 
@@ -148,6 +149,7 @@ class FakeConnection:
         self.handlers: dict[str, list] = {"connected": [], "closed": [], "app-message": []}
         self.kept: list[Mapping[str, object]] = []
         self.messages: list[Mapping[str, object]] = []
+        self.given = bytearray()
         self.played = bytearray()
         self.queued = bytearray()
         self.changed = Signalled()
@@ -165,6 +167,7 @@ class FakeConnection:
 
     async def connect(self) -> None:
         self._is_listening = True
+        self.changed.change()
         if self._is_connected:
             await self._announce()
 
@@ -190,6 +193,7 @@ class FakeConnection:
             lambda: self._is_over or len(self.queued) < self._limit_bytes, timeout_s=60
         )
         if not self._is_over:
+            self.given += pcm
             self.queued += pcm
             self.changed.change()
 

@@ -8,7 +8,7 @@ from offhook.kit import (
     WebSocketRunnerArguments,
 )
 
-SECRET = "secret"
+SECRET = "a.b.c"  # noqa: S105 -- nobody's
 ALL = [
     RunnerArguments(),
     SmallWebRTCRunnerArguments("connection"),
@@ -42,7 +42,7 @@ def test_body_and_session_are_given_by_name_only():
 
 
 def test_what_is_particular_to_a_transport_comes_by_place_or_by_name():
-    assert DailyRunnerArguments("url", "secret") == DailyRunnerArguments("url", token=SECRET)
+    assert DailyRunnerArguments("url", "a.b.c") == DailyRunnerArguments("url", token=SECRET)
     assert DailyRunnerArguments(room_url="url").token is None
     assert WebSocketRunnerArguments("ws", "websocket").transport_type == "websocket"
     assert WebSocketRunnerArguments("ws").call_data is None

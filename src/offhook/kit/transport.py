@@ -152,7 +152,7 @@ class OutputTransport(FrameProcessor):
         self.params = params
         self._transport = transport
         self._queue = BoundedQueue[Frame](QUEUE_LIMIT_S, _duration_s)
-        self._sending = anyio.CancelScope()
+        self._sending: anyio.CancelScope | None = None
         self._resampler: Resampler | None = None
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
@@ -187,13 +187,24 @@ class OutputTransport(FrameProcessor):
                     await self._transport.send(frame)
                 await self.push_frame(frame)
                 continue
-            with anyio.CancelScope() as self._sending:
-                for piece in _pieces(frame):
-                    await self._transport.send(piece)
+            await self._send_pieces(frame)
+
+    async def _send_pieces(self, frame: Frame) -> None:
+        with anyio.CancelScope() as scope:
+            self._sending = scope
+            for piece in _pieces(frame):
+                if scope.cancel_called:
+                    break
+                await self._transport.send(piece)
+        if scope.cancel_called:
+            # A cancellation reaches a task that was about to go on only after it went on: the
+            # piece in hand may have been queued behind the flush.
+            await self._transport.flush()
 
     async def _forget(self) -> None:
         self._queue.discard(lambda frame: isinstance(frame, OutputAudio))
-        self._sending.cancel()  # first, or it would still hand over a piece that is stale by now
+        if self._sending is not None:
+            self._sending.cancel()  # first, or it would hand over a piece that is stale by now
         self._resampler = None
         await self._transport.flush()
 

@@ -49,6 +49,14 @@ class SynthesisError(Exception):
     """A text could not be spoken."""
 
 
+def is_installed() -> bool:
+    """Tell whether the package that carries the synthesiser is there."""
+    try:
+        return importlib.util.find_spec("espeakng_loader") is not None
+    except ValueError:  # somebody forbade its import
+        return False
+
+
 def synthesize(
     text: str,
     *,
@@ -97,7 +105,7 @@ class EspeakTTS(FrameProcessor):
         self._command = _command(voice, words_per_minute)
         self._timeout_s = timeout_s
         self._queue = BoundedQueue[Frame](WAITING_TEXTS_LIMIT)
-        self._speaking = anyio.CancelScope()
+        self._speaking: anyio.CancelScope | None = None
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         """Queue what is to be said; pass on the rest."""
@@ -109,7 +117,8 @@ class EspeakTTS(FrameProcessor):
                 self.start_soon(self._speak_queued)
             case Interruption() | Cancel():
                 self._queue.discard(lambda waiting: isinstance(waiting, Text))
-                self._speaking.cancel()
+                if self._speaking is not None:
+                    self._speaking.cancel()
             case _:
                 pass
         await self.push_frame(frame, direction)
@@ -120,7 +129,8 @@ class EspeakTTS(FrameProcessor):
             if not isinstance(frame, Text):
                 await self.push_frame(frame)
                 continue
-            with anyio.CancelScope() as self._speaking:
+            with anyio.CancelScope() as scope:
+                self._speaking = scope
                 await self._speak(frame.text)
 
     async def _speak(self, text: str) -> None:
@@ -156,7 +166,7 @@ class EspeakTTS(FrameProcessor):
 
 
 def _command(voice: str, words_per_minute: int) -> list[str]:
-    if importlib.util.find_spec("espeakng_loader") is None:
+    if not is_installed():
         raise VoiceMissingError
     program = "offhook.services.espeak_process"
     return [sys.executable, "-P", "-m", program, voice, str(words_per_minute)]
