@@ -213,7 +213,7 @@ CHARACTERS = st.sampled_from(" :=/;,-+.0159aAmMvxzé\r\n\t\x0b\x85")
 
 def mutate(offer: str, seed: int, extra: str) -> str:
     """Do to an offer what broken peers, proxies and attackers do."""
-    rng = random.Random(seed)  # noqa: S311 -- no secret
+    rng = random.Random(seed)
     lines = offer.split("\r\n")
     for _ in range(rng.choice([1, 1, 2, 5])):
         at = rng.randrange(len(lines))

@@ -9,6 +9,7 @@ from typing import Final
 import anyio
 from anyio.abc import TaskGroup
 
+from offhook.channel import ChannelClosedError
 from offhook.clock import Clock
 from offhook.errors import (
     BadOfferError,
@@ -163,7 +164,7 @@ class Dispatcher:
 
         Raises:
             PeerError: No live session has this connection.
-            WorkerError: The worker does not take them.
+            ChannelFullError: The worker does not listen.
         """
         if session_id is not None and session_id not in self._lives:
             raise self._not_live(session_id)
@@ -171,8 +172,12 @@ class Dispatcher:
         if session is None or (session_id is not None and session.id != session_id):
             raise UnknownConnectionError
         # Its earlier peer connections have gone: what they found helps nobody.
-        if pc_id == session.connection_ids[-1]:
+        if pc_id != session.connection_ids[-1]:
+            return
+        try:
             self._lives[session.id].signaling.add_ice_candidates(candidates)
+        except ChannelClosedError as error:
+            raise SessionEndedError("The session is ending.") from error
 
     def find(self, session_id: SessionId) -> Session:
         """Find a session that waits, lives, or ended not long ago.
@@ -271,7 +276,7 @@ class Dispatcher:
         try:
             self._limits.check_serving()
             live.start_bot(body=body)
-            return await self._relay(live, offer, is_restart=False)
+            answer = await self._relay(live, offer, is_restart=False)
         except BadOfferError:
             live.ask_to_end(EndReason.BAD_OFFER)
             raise
@@ -284,6 +289,10 @@ class Dispatcher:
         except BaseException:
             live.ask_to_end(EndReason.CLIENT_LEFT)
             raise
+        after_ms = round((self._clock.now() - session.accepted_at) * 1000, 1)
+        facts = {"session_id": session.id, "pid": session.pid, "after_ms": after_ms}
+        log.info("session answered", extra=facts)
+        return answer
 
     def _open(self, session: Session, lease: Lease) -> LiveSession:
         session.pid = lease.pid

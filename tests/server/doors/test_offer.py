@@ -243,11 +243,11 @@ async def test_candidates_after_the_end_are_gone():
         assert gone.json()["detail"] == "The caller hung up."
 
 
-async def test_candidates_for_a_worker_that_has_just_gone_are_a_failure_in_words():
+async def test_candidates_for_a_worker_that_has_just_gone_come_too_late():
     async with opened() as office:
         pc_id = (await office.offer()).json()["pc_id"]
         office.pool.last.close_channel()
         content = {"pc_id": pc_id, "candidates": [CANDIDATE]}
         response = await office.client.patch("/api/offer", json=content)
-        assert response.status_code == 502
-        assert response.json()["code"] == "channel_closed"
+        assert response.status_code == 410
+        assert response.json()["detail"] == "The session is ending."
