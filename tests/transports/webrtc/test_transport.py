@@ -205,8 +205,10 @@ async def test_lost_audio_is_marked():
 
 
 def test_an_unknown_event_is_refused_with_those_that_exist():
+    connection = FakeConnection()
     with pytest.raises(UsageError, match="on_app_message, on_client_connected, on_client_disc"):
-        transport_over(FakeConnection()).event_handler("on_connected")
+        transport_over(connection).event_handler("on_connected")
+    connection.close()
 
 
 # Over a real connection

@@ -77,17 +77,23 @@ class Events:
 
     async def run(self, ended: anyio.Event) -> None:
         """Call handlers until the end, and give the last ones a moment."""
-        async with anyio.create_task_group() as group:
-            self._group = group
-            group.start_soon(self._handle_messages)
-            early, self._early = self._early, []
-            for name in early:
-                self.emit(name)
-            await ended.wait()
-            with anyio.move_on_after(LAST_HANDLERS_S):
-                while self._last_handlers:
-                    await self._changed.wait()
-            group.cancel_scope.cancel()
+        try:
+            async with anyio.create_task_group() as group:
+                self._group = group
+                group.start_soon(self._handle_messages)
+                early, self._early = self._early, []
+                for name in early:
+                    self.emit(name)
+                await ended.wait()
+                await self._hear_last_handlers()
+                group.cancel_scope.cancel()
+        finally:
+            self._group = None
+
+    async def _hear_last_handlers(self) -> None:
+        with anyio.move_on_after(LAST_HANDLERS_S):
+            while self._last_handlers:
+                await self._changed.wait()
 
     async def _handle_messages(self) -> None:
         while True:
