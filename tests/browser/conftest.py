@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
-from .page import ClientPage
+from .bundle import OFFICIAL, BundleMissingError, bundle
+from .official_page import OfficialPage
+from .page import TIMEOUT_MS, ClientPage
+from .server import BOTS, Offhook, running_offhook
 from .signals import write_pulses
 from .standin import StandIn, running_standin
 
@@ -88,3 +91,37 @@ def client(open_page: Callable[..., ClientPage]) -> Iterator[ClientPage]:
     page = open_page()
     yield page
     assert page.complaints == []
+
+
+@pytest.fixture(scope="session")
+def echo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Offhook]:
+    """A real Offhook with room for two, with a bot that greets by a tone and echoes."""
+    log = tmp_path_factory.mktemp("echo") / "offhook.log"
+    with running_offhook(BOTS / "echo.py", log, "--max-sessions", "2") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def official_bundle() -> Path:
+    try:
+        return bundle()
+    except BundleMissingError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def official(
+    official_bundle: Path, echo_server: Offhook, open_context: Callable[..., BrowserContext]
+) -> Iterator[OfficialPage]:
+    """A page of the server's own origin, whose files are ours."""
+    page = open_context().new_page()
+    page.set_default_timeout(TIMEOUT_MS)
+    index = OFFICIAL / "index.html"
+    page.route("**/official/", lambda route: route.fulfill(path=index))
+    page.route("**/official/page.js", lambda route: route.fulfill(path=official_bundle))
+    page.goto(f"{echo_server.url}/official/")
+    page.locator("body[data-loaded]").wait_for(state="attached")
+    official = OfficialPage(page)
+    yield official
+    official.disconnect()
+    echo_server.wait_until_idle()

@@ -3,29 +3,13 @@
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import numpy as np
 from playwright.sync_api import Locator, Page
+
+from .sound import listen, record
 
 TIMEOUT_MS: Final = 8000
 FROM_SERVER_ERRORS: Final = "Failed to load resource"
-
-# Listens to what the page plays for a while; gives the loudest frequency of each moment with sound.
-LISTEN: Final = """async ({seconds, quietest}) => {
-  const stream = document.querySelector("audio").srcObject;
-  const context = new AudioContext();
-  const analyser = new AnalyserNode(context, {fftSize: 4096, smoothingTimeConstant: 0});
-  context.createMediaStreamSource(stream).connect(analyser);
-  const bins = new Float32Array(analyser.frequencyBinCount);
-  const heard = [];
-  const until = performance.now() + seconds * 1000;
-  while (performance.now() < until) {
-    await new Promise((resolve) => setTimeout(resolve, 40));
-    analyser.getFloatFrequencyData(bins);
-    const loudest = bins.reduce((best, value, index) => (value > bins[best] ? index : best), 0);
-    if (bins[loudest] > quietest) heard.push(loudest * context.sampleRate / 4096);
-  }
-  await context.close();
-  return heard;
-}"""
 
 
 @dataclass
@@ -102,9 +86,8 @@ class ClientPage:
     def button(self, name: str) -> Locator:
         return self.page.get_by_role("button", name=name, exact=True)
 
-    def listen(self, seconds: float, *, quietest_db: float = -60) -> list[float]:
-        """Return the loudest frequency of each moment in which the page plays something."""
-        heard: list[float] = self.page.evaluate(
-            LISTEN, {"seconds": seconds, "quietest": quietest_db}
-        )
-        return heard
+    def listen(self, seconds: float) -> list[float]:
+        return listen(self.page, seconds)
+
+    def record(self, seconds: float) -> np.ndarray:
+        return record(self.page, seconds)

@@ -11,6 +11,7 @@ RATE_HZ: Final = 48_000
 MICROPHONE_HZ: Final = (500, 900, 1400)
 PULSE_S: Final = 0.25
 PAUSE_S: Final = 0.25
+RESOLUTION_HZ: Final = 15  # of the listening: 48 kHz in 4096 samples
 
 
 def write_pulses(path: Path, tones_hz: Sequence[int] = MICROPHONE_HZ) -> None:
@@ -27,3 +28,8 @@ def write_pulses(path: Path, tones_hz: Sequence[int] = MICROPHONE_HZ) -> None:
         out.setsampwidth(2)
         out.setframerate(RATE_HZ)
         out.writeframes(samples.tobytes())
+
+
+def is_near(heard_hz: float, tone_hz: float) -> bool:
+    """Say whether that may be this tone."""
+    return abs(heard_hz - tone_hz) <= RESOLUTION_HZ

@@ -3,16 +3,10 @@
 import pytest
 
 from .page import ClientPage
-from .signals import MICROPHONE_HZ
+from .signals import MICROPHONE_HZ, is_near
 from .standin import GREETING_HZ, StandIn
 
 pytestmark = pytest.mark.browser
-
-RESOLUTION_HZ = 15  # of the listening: 48 kHz in 4096 samples
-
-
-def is_near(heard_hz: float, tone_hz: float) -> bool:
-    return abs(heard_hz - tone_hz) <= RESOLUTION_HZ
 
 
 def test_a_click_connects_and_both_sides_hear_each_other(client: ClientPage):

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from .page import ClientPage
-from .signals import MICROPHONE_HZ
+from .signals import MICROPHONE_HZ, is_near
 from .standin import StandIn
 
 pytestmark = pytest.mark.browser
@@ -16,7 +16,7 @@ def track_status(standin: StandIn) -> list[bool]:
 
 
 def is_microphone(heard_hz: float) -> bool:
-    return any(abs(heard_hz - tone_hz) < 15 for tone_hz in MICROPHONE_HZ)
+    return any(is_near(heard_hz, tone_hz) for tone_hz in MICROPHONE_HZ)
 
 
 def test_without_permission_the_page_connects_and_says_so(

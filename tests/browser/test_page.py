@@ -93,7 +93,8 @@ CONTRAST = """() => {
     return "rgb(255, 255, 255)";
   };
   const faint = [];
-  for (const node of document.querySelectorAll("h1, h2, h3, p, span, dt, dd, time, code, label, button")) {
+  const texts = "h1, h2, h3, p, span, dt, dd, time, code, label, button";
+  for (const node of document.querySelectorAll(texts)) {
     const text = [...node.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
     if (!text || !node.checkVisibility() || node.closest(":disabled, .visually-hidden")) continue;
     const [a, b] = [luminance(getComputedStyle(node).color), luminance(ground(node))];
