@@ -172,6 +172,9 @@ class OutputTransport(FrameProcessor):
             case Start():
                 self.start_soon(self._send_queued)
                 await self.push_frame(frame, direction)
+            case BotStoppedSpeaking():
+                self._resampler = None  # what it holds back must not begin the next utterance
+                await self.push_frame(frame, direction)
             case _:
                 await self.push_frame(frame, direction)
 
