@@ -155,10 +155,11 @@ class WorkerSession:
         try:
             answer = await self._connection.answer(offer.sdp, restart_pc=offer.restart_pc)
         except (PeerError, WorkerError) as error:
-            is_peer_fault = isinstance(error, PeerError)
-            return Answered(
-                request=offer.request, problem=error.detail, is_peer_fault=is_peer_fault
-            )
+            if self._ending is not None:  # then that is what the client has to know
+                problem, is_peer_fault = self._ending.words, False
+            else:
+                problem, is_peer_fault = error.detail, isinstance(error, PeerError)
+            return Answered(request=offer.request, problem=problem, is_peer_fault=is_peer_fault)
         return Answered(request=offer.request, sdp=answer.sdp, pc_id=answer.pc_id)
 
     async def _close(self, ending: Ending) -> None:

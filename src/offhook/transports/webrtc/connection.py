@@ -87,7 +87,9 @@ class SmallWebRTCConnection:
         self._is_connected = False
         self._is_listening = False
         self._is_announced = False
+        self._will_have_channel = False
         self._is_channel_open = False
+        self._channel_opening = anyio.Event()
         self._is_restarting = False
         self._end_reason: EndReason | None = None
         self._ended = anyio.Event()
@@ -131,6 +133,7 @@ class SmallWebRTCConnection:
             )
         old, self._engine = self._engine, engine
         self.pc_id = new_connection_id()
+        self._will_have_channel = "\nm=application " in sdp
         self._audio_in.attach(engine)
         if old is not None:
             self._is_connected = self._is_channel_open = False
@@ -177,18 +180,26 @@ class SmallWebRTCConnection:
             return
         self._closing = anyio.Event()
         try:
-            engine = self._engine
-            if engine is not None and self._is_channel_open and self._end_reason is None:
-                if error is not None:
-                    engine.send_text(messages.write(messages.fatal_error(error)))
-                engine.send_text(messages.write(messages.peer_left()))
-                with anyio.move_on_after(self._settings.drain_timeout_s):
-                    await engine.drain()
+            await self._say_last_words(error)
         finally:
             self._end(EndReason.BOT_FINISHED)
             with anyio.move_on_after(CLOSE_TIMEOUT_S, shield=True):
                 await self._close_engine()
             self._closing.set()
+
+    async def _say_last_words(self, error: str | None) -> None:
+        if self._will_have_channel and not self._is_channel_open and self._end_reason is None:
+            # The client is about to connect: better it hears why than that it gets no answer.
+            with anyio.move_on_after(self._settings.last_words_timeout_s):
+                await self._channel_opening.wait()
+        engine = self._engine
+        if engine is None or not self._is_channel_open or self._end_reason is not None:
+            return
+        if error is not None:
+            engine.send_text(messages.write(messages.fatal_error(error)))
+        engine.send_text(messages.write(messages.peer_left()))
+        with anyio.move_on_after(self._settings.drain_timeout_s):
+            await engine.drain()
 
     async def _close_engine(self) -> None:
         engine, self._engine = self._engine, None
@@ -304,6 +315,7 @@ class SmallWebRTCConnection:
 
     def _channel_opened(self) -> None:
         self._is_channel_open = True
+        self._channel_opening.set()
         while self._outbox and self._engine is not None:
             self._engine.send_text(self._outbox.popleft())
 
@@ -358,4 +370,5 @@ class SmallWebRTCConnection:
         if self._is_announced:
             self._events.emit("disconnected")
         self._events.emit("closed")
+        self._channel_opening.set()  # it never will; nobody needs to wait for it
         self._ended.set()

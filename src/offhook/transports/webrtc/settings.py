@@ -18,6 +18,7 @@ class WebRTCSettings:
         early_messages: How many messages are kept, each way, while nobody can take them.
         audio_out_s: How much of the bot's audio is kept before `send_audio` waits.
         gathering_timeout_s: How long an answer may wait for STUN and TURN servers.
+        last_words_timeout_s: How long closing may wait for a client that is still connecting.
         drain_timeout_s: How long closing may wait for the last words to arrive.
     """
 
@@ -29,4 +30,5 @@ class WebRTCSettings:
     early_messages: int = 50
     audio_out_s: float = 0.2
     gathering_timeout_s: float = 0.5
+    last_words_timeout_s: float = 3.0
     drain_timeout_s: float = 0.3
