@@ -110,9 +110,11 @@ PURE := src/offhook/protocol/*,src/offhook/server/admission/rules.py,src/offhook
 .PHONY: cov-report
 cov-report: $(VENV)/.dev
 	@$(BIN)/python -m coverage combine --quiet
-	@$(BIN)/python -m coverage report
-	@echo "Pure modules, every branch:"
-	@$(BIN)/python -m coverage report --include='$(PURE)' --fail-under=100
+	@status=0; \
+	$(BIN)/python -m coverage report || status=$$?; \
+	echo "Pure modules, every branch:"; \
+	$(BIN)/python -m coverage report --include='$(PURE)' --fail-under=100 || status=$$?; \
+	exit $$status
 
 .PHONY: bench
 bench: $(VENV)/.dev ## measure starts, memory and CPU; prints a table and JSON (B=… adds arguments)
