@@ -24,6 +24,8 @@ LAUNCH, SESSIONS = "process/test_launch.py", "process/test_sessions.py"
 TESTED_ELSEWHERE = {
     # what a process is, only a process shows
     "__main__.py": LAUNCH,
+    "cli/in_process.py": LAUNCH,
+    "cli/run.py": LAUNCH,
     "kernel.py": LAUNCH,
     "runner/run.py": LAUNCH,
     "server/__main__.py": LAUNCH,
