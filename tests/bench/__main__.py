@@ -5,7 +5,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from tests.bench import machine, starts, talks
@@ -13,7 +13,7 @@ from tests.bench.callers import Callers
 from tests.bench.figures import Figure, table
 from tests.bench.subject import Subject
 
-GROUPS = ("memory", "warm", "audio", "talks", "neighbours", "bursts", "cold", "stock")
+GROUPS = ("memory", "warm", "audio", "talks", "stock", "neighbours", "bursts", "cold")
 
 
 def main() -> int:
@@ -47,7 +47,6 @@ def measure(groups: Collection[str], *, is_quick: bool) -> Iterator[Figure]:
     """Measure these groups, one after the other, so that none disturbs another."""
     how_often = starts.Scale.quick() if is_quick else starts.Scale()
     how_many = talks.Scale.quick() if is_quick else talks.Scale()
-    found: list[Figure] = []
     with Callers.running() as callers:
         _, sdp = callers.offer()
     shared: dict[str, Callable[[Subject], Iterator[Figure]]] = {
@@ -55,26 +54,17 @@ def measure(groups: Collection[str], *, is_quick: bool) -> Iterator[Figure]:
         "warm": lambda subject: starts.measure_warm(subject, sdp, how_often),
         "audio": lambda subject: starts.measure_first_audio(subject, how_often),
         "talks": lambda subject: talks.measure_ours(subject, how_many),
+        "stock": lambda subject: talks.measure_beside_stock(subject, how_many),
         "neighbours": lambda subject: talks.measure_neighbours(subject, how_many.window_s),
         "bursts": lambda subject: starts.measure_bursts(subject, sdp, how_often),
     }
-    alone: dict[str, Callable[[], Iterator[Figure]]] = {
-        "cold": lambda: starts.measure_cold(sdp, how_often),
-        "stock": lambda: talks.measure_stock(how_many),
-    }
-    if shared.keys() & set(groups):
+    wanted = [measure_group for name, measure_group in shared.items() if name in groups]
+    if wanted:
         with Subject.running("--warm", str(starts.WARM_WORKERS)) as subject:
-            for group in (group for group in shared if group in groups):
-                yield from _kept(shared[group](subject), found)
-    for group in (group for group in alone if group in groups):
-        yield from _kept(alone[group](), found)
-    yield from talks.compare(found, how_many)
-
-
-def _kept(figures: Iterable[Figure], found: list[Figure]) -> Iterator[Figure]:
-    for figure in figures:
-        found.append(figure)
-        yield figure
+            for measure_group in wanted:
+                yield from measure_group(subject)
+    if "cold" in groups:
+        yield from starts.measure_cold(sdp, how_often)
 
 
 def _options() -> argparse.Namespace:

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.bench import bot, machine, process, talks, voice
+from tests.bench import bot, machine, process, voice
 from tests.bench.figures import Figure, percentile, table
 
 from offhook.worker.load import bot_of, load_bot
@@ -81,22 +81,11 @@ def test_a_figure_as_json_has_its_statistics_bounds_and_verdict():
     }
 
 
-def test_the_share_of_stock_is_given_only_where_both_were_measured():
-    def cpu(name: str, value: float) -> Figure:
-        return Figure(name=f"{name}: CPU of a session", unit="% core", values=(value,))
-
-    scale = talks.Scale(counts=(1, 5), stock_counts=(1, 5))
-    found = [cpu("1 talking", 2.0), cpu("5 talking", 3.0), cpu("5 talking, stock aiortc", 4.0)]
-    (share,) = talks.compare(found, scale)
-    assert share.name.startswith("5 talking")
-    assert share.values == (0.75,)
-
-
 def test_the_bot_that_is_measured_loads_as_a_bot_and_has_all_roles(monkeypatch):
     monkeypatch.setattr(sys, "path", [*sys.path])  # loading puts the bot's folder first
     monkeypatch.setitem(sys.modules, "bot", bot)
     module = load_bot(Path(bot.__file__))
-    assert bot_of(module)
+    assert bot_of(module) is module.bot
     assert set(module.ROLES) == {"wait", "greet", "echo"}
 
 

@@ -41,7 +41,7 @@ class Listener:
 
 def _talk(number: int) -> bytes:
     """Return 20 ms of a harmonic tone that sways and breathes, as a vowel does."""
-    breath = random.Random(number)  # noqa: S311 -- noise, the same each time
+    breath = random.Random(number)
     samples = array.array("h")
     for index in range(number * FRAME, (number + 1) * FRAME):
         at = index / RATE_HZ
