@@ -93,6 +93,18 @@ def test_volume_has_the_scale_that_is_documented():
     assert volume_of(b"") == volume_of(silence(1)) == 0
 
 
+def run_python(program: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run it in a fresh process: the limit on threads holds from the model's first import."""
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "1", **environment},  # noqa: TID251 -- no Config
+        capture_output=True,
+        text=True,
+        timeout=15,
+        check=False,
+    )
+
+
 FORKED = """
     import os
     from offhook.kit import SileroVADAnalyzer
@@ -117,15 +129,18 @@ FORKED = """
 """
 
 
+def test_a_limit_that_the_operator_has_set_stays():
+    program = """
+        import subprocess
+        from offhook.kit.silero import prewarm
+        prewarm()
+        prewarm()
+        print(subprocess.check_output(["printenv", "OMP_THREAD_LIMIT"], text=True).strip())
+    """
+    done = run_python(program, OMP_THREAD_LIMIT="2")
+    assert (done.stdout, done.stderr) == ("2\n", "")
+
+
 def test_the_model_is_loaded_before_a_fork_without_a_thread_and_works_on_both_sides():
-    # In a process of its own: the limit on threads holds from the model's first import.
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}  # noqa: TID251 -- no Config here
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(FORKED)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=15,
-        check=False,
-    )
+    done = run_python(FORKED)
     assert (done.stdout.strip(), done.stderr) == ("both heard it", "")

@@ -14,6 +14,7 @@ class RunnerArguments:
         handle_sigterm: The bot is to handle SIGTERM itself.
         pipeline_idle_timeout_secs: How long a pipeline may be idle; None for no limit.
         body: The application's data for this session, as given to `POST /start`.
+        call_data: What is known of the phone call, if it is one.
         session_id: The session's id.
         cli_args: The runner's parsed command line, if there is one.
     """
@@ -24,6 +25,7 @@ class RunnerArguments:
     cli_args: Any = field(init=False, default=None)
     _: KW_ONLY
     body: Any = field(default_factory=dict)
+    call_data: Mapping[str, object] | None = None
     session_id: str | None = None
 
 
@@ -59,13 +61,10 @@ class WebSocketRunnerArguments(RunnerArguments):
         websocket: The accepted Starlette WebSocket.
         transport_type: "websocket" for a client that speaks protobuf frames, the provider's name
             for a phone, None while that is not known.
-        call_data: What is known of the phone call, if it is one.
     """
 
     websocket: Any
     transport_type: str | None = None
-    _: KW_ONLY
-    call_data: Mapping[str, object] | None = None
 
 
 @dataclass

@@ -160,11 +160,10 @@ class OutputTransport(FrameProcessor):
         match frame:
             case OutputAudio():
                 if self.params.audio_out_enabled and frame.pcm:
-                    await self._queue.put(self._converted(frame))
+                    await self._queue.put(frame)
             case OutputMessage():
                 await self._transport.send(frame)
             case End():
-                await self._queue.put(self._tail())
                 await self._queue.put(frame)  # passes on when everything before it has been played
             case Interruption() | Cancel():
                 await self._forget()
@@ -184,21 +183,23 @@ class OutputTransport(FrameProcessor):
 
     async def _send_queued(self) -> None:
         while True:
-            frame = await self._queue.get()
-            if isinstance(frame, End):
-                with anyio.move_on_after(PLAYED_TIMEOUT_S):
-                    await self._transport.send(frame)
-                await self.push_frame(frame)
-                continue
-            await self._send_pieces(frame)
+            match frame := await self._queue.get():
+                case OutputAudio():
+                    await self._send_audio(frame)
+                case _:  # the end: only these two are queued
+                    with anyio.move_on_after(PLAYED_TIMEOUT_S):
+                        if self._resampler is not None:
+                            await self._transport.send(self._outgoing(self._resampler.flush()))
+                        await self._transport.send(frame)
+                    await self.push_frame(frame)
 
-    async def _send_pieces(self, frame: Frame) -> None:
+    async def _send_audio(self, frame: OutputAudio) -> None:
         with anyio.CancelScope() as scope:
             self._sending = scope
             for piece in _pieces(frame):
                 if scope.cancel_called:
                     break
-                await self._transport.send(piece)
+                await self._transport.send(self._converted(piece))
         if scope.cancel_called:
             # A cancellation reaches a task that was about to go on only after it went on: the
             # piece in hand may have been queued behind the flush.
@@ -222,10 +223,9 @@ class OutputTransport(FrameProcessor):
         ):
             resampler = Resampler(frame.sample_rate_hz, wanted[0], frame.channels, wanted[1])
             self._resampler = resampler
-        return OutputAudio(resampler.resample(frame.pcm), *wanted)
+        return self._outgoing(resampler.resample(frame.pcm))
 
-    def _tail(self) -> OutputAudio:
-        pcm = self._resampler.flush() if self._resampler else b""
+    def _outgoing(self, pcm: bytes) -> OutputAudio:
         return OutputAudio(pcm, self.params.audio_out_sample_rate, self.params.audio_out_channels)
 
 
@@ -233,11 +233,8 @@ def _duration_s(frame: Frame) -> float:
     return frame.duration_s if isinstance(frame, OutputAudio) else 0.0
 
 
-def _pieces(frame: Frame) -> Iterator[Frame]:
+def _pieces(frame: OutputAudio) -> Iterator[OutputAudio]:
     """Cut long audio, so that an interruption finds it in the queue rather than on its way."""
-    if not isinstance(frame, OutputAudio):
-        yield frame
-        return
     size = int(PIECE_S * frame.sample_rate_hz) * 2 * frame.channels
     for start in range(0, len(frame.pcm), size):
         yield OutputAudio(frame.pcm[start : start + size], frame.sample_rate_hz, frame.channels)

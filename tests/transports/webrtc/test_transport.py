@@ -128,6 +128,20 @@ async def test_a_client_that_leaves_is_announced_once_and_the_bot_ended_if_it_do
     assert told == [connection]
 
 
+async def test_a_client_that_left_before_the_bot_was_ready_is_announced_once_too():
+    connection, recorder, told = FakeConnection(), Recorder(), []
+    transport = transport_over(connection, client_gone_timeout_s=0.01)
+
+    @transport.event_handler("on_client_disconnected")
+    async def on_client_disconnected(transport, client):
+        told.append(client)
+
+    await connection.client_leaves()
+    async with talking(connection, recorder, transport=transport):
+        await recorder.until(Cancel)
+    assert told == [connection]
+
+
 async def test_a_deaf_bot_notices_too_that_its_client_has_gone():
     connection, recorder = FakeConnection(), Recorder()
     params = {"audio_in_enabled": False, "client_gone_timeout_s": 0.01}

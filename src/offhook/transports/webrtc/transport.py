@@ -51,7 +51,7 @@ class SmallWebRTCTransport:
         self._output = OutputTransport(self, params, self._events)
         self._waiting: deque[Frame] = deque()
         self._came = anyio.Event()
-        self._has_connected = self._is_gone = self._is_closed = False
+        self._has_connected = self._is_receiving = self._is_gone = self._is_closed = False
         webrtc_connection.event_handler("connected")(self._on_connected)
         webrtc_connection.event_handler("closed")(self._on_closed)
         webrtc_connection.event_handler("app-message")(self._on_message)
@@ -86,7 +86,10 @@ class SmallWebRTCTransport:
                 sample_rate_hz=self.params.audio_in_sample_rate,
                 channels=self.params.audio_in_channels,
             )
+        self._is_receiving = True
         await self._connection.connect()
+        if self._is_gone:  # before the bot was ready to hear of it
+            self._events.emit("on_client_disconnected", self._connection)
         async with anyio.create_task_group() as group:
             if self.params.audio_in_enabled:
                 group.start_soon(self._receive_audio, deliver)
@@ -107,7 +110,7 @@ class SmallWebRTCTransport:
                 self._connection.send_app_message(data)
             case End():
                 await self._connection.audio_sent()
-            case _:
+            case _:  # pragma: no cover  # the pipeline's end sends nothing else
                 pass
 
     async def flush(self) -> None:
@@ -151,8 +154,9 @@ class SmallWebRTCTransport:
     def _gone(self) -> None:
         if not (self._is_gone or self._is_closed):
             self._is_gone = True
-            self._events.emit("on_client_disconnected", self._connection)
             self._came.set()
+            if self._is_receiving:
+                self._events.emit("on_client_disconnected", self._connection)
 
     def _deliver_soon(self, frame: Frame) -> None:
         self._waiting.append(frame)
