@@ -178,6 +178,21 @@ def test_what_is_not_in_the_table_cannot_happen() -> None:
     assert play.state.count(Phase.LEASED) == 1
 
 
+def something(choice: int, number: int, alive: list[WorkerId]) -> Event:
+    """One of the things that can happen; a worker that exits is no longer alive."""
+    if choice <= 1:
+        return LeaseWanted(RequestId(number))
+    if choice == 2:
+        return TemplateUp(number)
+    if choice == 3:
+        return LeaseAbandoned(RequestId(number - 1))
+    if choice in {4, 5} and alive:
+        return WorkerBooted(alive[choice % len(alive)])
+    if choice == 6 and alive:
+        return WorkerExited(alive.pop(0))
+    return Ticked()
+
+
 @pytest.mark.parametrize("warm", [0, 1, 3])
 @given(choices=st.lists(st.integers(0, 7), max_size=60))
 def test_whatever_happens_each_worker_is_granted_once_and_each_request_served_once(
@@ -186,24 +201,9 @@ def test_whatever_happens_each_worker_is_granted_once_and_each_request_served_on
     play = Play(warm=warm)
     alive: list[WorkerId] = []
     granted: list[Grant] = []
-    requests = 0
-    for choice in choices:
+    for number, choice in enumerate(choices):
         play.now += 0.3
-        event: Event
-        if choice <= 1:
-            requests += 1
-            event = LeaseWanted(RequestId(requests))
-        elif choice == 2:
-            event = TemplateUp(requests)
-        elif choice == 3:
-            event = LeaseAbandoned(RequestId(requests))
-        elif choice in {4, 5} and alive:
-            event = WorkerBooted(alive[choice % len(alive)])
-        elif choice == 6 and alive:
-            event = WorkerExited(alive.pop(0))
-        else:
-            event = Ticked()
-        for instruction in play(event):
+        for instruction in play(something(choice, number, alive)):
             match instruction:
                 case Spawn(worker):
                     alive.append(worker)
