@@ -317,6 +317,19 @@ async def test_queueing_waits_while_the_queue_is_full():
         await recorder.until(CustomFrame, count=QUEUE_LIMIT_FRAMES)
 
 
+async def test_nobody_waits_for_a_pipeline_that_is_over():
+    blocks = Blocks()
+    async with anyio.create_task_group() as group:
+        async with running(blocks) as task:
+            await task.queue_frame(Text("held"))
+            await blocks.holding.wait()
+            group.start_soon(task.queue_frames, [CustomFrame()] * 2 * QUEUE_LIMIT_FRAMES)
+            await anyio.wait_all_tasks_blocked()
+        with anyio.fail_after(1):
+            await task.queue_frames([CustomFrame()] * 2 * QUEUE_LIMIT_FRAMES)
+            await task.end()
+
+
 # Idleness
 
 

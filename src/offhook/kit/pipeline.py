@@ -132,9 +132,12 @@ class PipelineTask:
     async def queue_frame(self, frame: Frame) -> None:
         """Send a frame down the pipeline after those queued before; waits while the queue is full.
 
-        An `Interruption` and a `Cancel` do not wait for anything.
+        An `Interruption` and a `Cancel` do not wait for anything. What comes after the end is
+        forgotten.
         """
         match frame:
+            case _ if self._over.is_set():
+                pass
             case Interruption():
                 self._queue.discard(_is_speech)
                 await self._source.push_frame(frame)
@@ -150,7 +153,7 @@ class PipelineTask:
 
     async def end(self) -> None:
         """Finish once everything that is queued has been said."""
-        await self._queue.put(End())
+        await self.queue_frame(End())
 
     async def cancel(self, reason: str = "") -> None:
         """Finish now. Only asks, and returns at once."""
@@ -304,6 +307,7 @@ class PipelineTask:
     def _finish(self, frame: Frame) -> None:
         self._last_frame = self._last_frame or frame
         self._over.set()
+        self._queue.discard(lambda _: True)  # nobody must wait for room that never comes
 
     def _running_group(self) -> TaskGroup:
         if self._group is None:
