@@ -2,6 +2,7 @@
 
 import logging
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,7 +12,7 @@ import msgspec
 
 from offhook.channel import Channel, ChannelClosedError, ChannelFullError
 from offhook.clock import Clock
-from offhook.errors import PeerError, WorkerError
+from offhook.errors import BadMessageError, PeerError, WorkerError
 from offhook.kit.arguments import RunnerArguments, SmallWebRTCRunnerArguments
 from offhook.protocol.control import (
     Answered,
@@ -34,6 +35,8 @@ log = logging.getLogger(__name__)
 
 HEARTBEAT_S: Final = 2.0
 LAST_WORDS_TIMEOUT_S: Final = 4.0
+
+ConnectionFactory = Callable[..., SmallWebRTCConnection]
 
 
 @dataclass(frozen=True)
@@ -65,14 +68,22 @@ def _only_cause(error: BaseException) -> BaseException:
 class WorkerSession:
     """Runs the bot over its connection until one of both, or the server, ends it."""
 
-    def __init__(self, channel: Channel, start: StartBot, bot: Bot, *, clock: Clock) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        start: StartBot,
+        bot: Bot,
+        *,
+        clock: Clock,
+        connection: ConnectionFactory = SmallWebRTCConnection,
+    ) -> None:
         self._channel, self._start, self._bot, self._clock = channel, start, bot, clock
         self._ending: Ending | None = None
         self._bot_scope = anyio.CancelScope()
         self._bot_done = anyio.Event()
         self._handshake_begun = anyio.Event()
         self._handshake_done = anyio.Event()
-        self._connection = SmallWebRTCConnection(
+        self._connection = connection(
             settings=WebRTCSettings(
                 ice_servers=start.ice_servers,
                 udp_ports=start.udp_ports,
@@ -115,6 +126,8 @@ class WorkerSession:
             with self._bot_scope:
                 await self._bot(self._arguments())
         except (Exception, BaseExceptionGroup, SystemExit) as error:  # noqa: BLE001 -- the session's boundary
+            # One that stumbles over the end of its connection is here before `_watch_peer` is.
+            await anyio.lowlevel.checkpoint()
             match cause := _only_cause(error):
                 case SystemExit(code=None | 0):
                     return
@@ -138,6 +151,9 @@ class WorkerSession:
             except ChannelClosedError:
                 await self._close(Ending(EndReason.HOST_LOST, "the server has gone"))
                 return
+            except BadMessageError as error:
+                log.warning("unknown message ignored: %s", error.problem)
+                continue
             await self._obey(message)
 
     async def _obey(self, message: AnyMessage) -> None:

@@ -19,7 +19,7 @@ from typing import Final, NoReturn
 import msgspec
 
 from offhook.channel import ChannelClosedError, receive_record, send_record
-from offhook.errors import UsageError
+from offhook.errors import BadMessageError, UsageError
 from offhook.kernel import die_with_parent
 from offhook.protocol.control import (
     BootTemplate,
@@ -113,6 +113,8 @@ def serve(sock: socket.socket, boot: BootTemplate) -> NoReturn:
             message, fds = receive_record(sock)
         except ChannelClosedError:
             os._exit(ExitCode.OK)
+        except BadMessageError:
+            continue  # of a newer release
         if isinstance(message, ForkWorker) and len(fds) == 2:  # noqa: PLR2004 -- channel and output
             try:
                 fork_worker(sock, boot, message, channel=fds[0], output=fds[1])
