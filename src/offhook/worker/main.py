@@ -59,6 +59,8 @@ def settle(boot: BootTemplate) -> None:
     for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.set_wakeup_fd(-1)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     die_with_parent(boot.supervisor_pid)
     limit_worker()
     faulthandler.enable()
