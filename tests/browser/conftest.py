@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Playwright, sync_playwright
 
 from .bundle import OFFICIAL, BundleMissingError, bundle
 from .official_page import OfficialPage
@@ -38,12 +38,27 @@ def microphone_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def browser(chromium: str, microphone_file: Path) -> Iterator[Browser]:
-    flags = [*CHROMIUM_FLAGS, f"--use-file-for-fake-audio-capture={microphone_file}"]
+def playwright() -> Iterator[Playwright]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=flags)
-        yield browser
-        browser.close()
+        yield playwright
+
+
+@pytest.fixture(scope="session")
+def launch(playwright: Playwright, chromium: str) -> Callable[[Path], Browser]:
+    """Start a Chromium whose microphone plays this file, over and over."""
+
+    def launch_one(microphone_file: Path) -> Browser:
+        flags = [*CHROMIUM_FLAGS, f"--use-file-for-fake-audio-capture={microphone_file}"]
+        return playwright.chromium.launch(executable_path=chromium, args=flags)
+
+    return launch_one
+
+
+@pytest.fixture(scope="session")
+def browser(launch: Callable[[Path], Browser], microphone_file: Path) -> Iterator[Browser]:
+    browser = launch(microphone_file)
+    yield browser
+    browser.close()
 
 
 @pytest.fixture

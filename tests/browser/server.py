@@ -15,6 +15,8 @@ import psutil
 BOTS: Final = Path(__file__).parent / "bots"
 EXAMPLES: Final = Path(__file__).parents[2] / "examples"
 END_TIMEOUT_S: Final = 15
+REST_TIMEOUT_S: Final = 15  # a browser's idle connections are closed after 5
+PROCESSES_AT_REST: Final = 5  # supervisor, server, template, two warm workers
 
 
 def eventually(is_so: Callable[[], object], timeout_s: float = 10.0) -> None:
@@ -28,30 +30,37 @@ def eventually(is_so: Callable[[], object], timeout_s: float = 10.0) -> None:
 class Offhook:
     """A running server."""
 
-    def __init__(self, url: str, process: psutil.Process) -> None:
+    def __init__(self, url: str, supervisor: psutil.Process) -> None:
         self.url = url
-        self._process = process
-        self._http = httpx.Client(base_url=url, timeout=10)
+        self._supervisor = supervisor
 
     def sessions(self, *, ended: int | None = None) -> list[dict[str, Any]]:
         """The live sessions, or the last that ended."""
         query = {} if ended is None else {"ended": ended}
-        found: list[dict[str, Any]] = self._http.get("/sessions", params=query).json()["sessions"]
+        reply = httpx.get(f"{self.url}/sessions", params=query, timeout=10)
+        found: list[dict[str, Any]] = reply.json()["sessions"]
         return found
-
-    def processes(self) -> set[int]:
-        return {child.pid for child in self._process.children(recursive=True)}
-
-    def open_files(self) -> int:
-        """Descriptors of the supervisor and of the processes directly below it that live on."""
-        return self._process.num_fds()
 
     def wait_until_idle(self) -> None:
         """Wait until no session is left."""
         eventually(lambda: not self.sessions())
 
-    def close(self) -> None:
-        self._http.close()
+    def descriptors_at_rest(self) -> dict[int, int]:
+        """Wait until nothing goes on; return how many descriptors each process has then."""
+        eventually(self._is_at_rest, REST_TIMEOUT_S)
+        return {process.pid: process.num_fds() for process in self._processes()}
+
+    def _is_at_rest(self) -> bool:
+        processes = self._processes()
+        connections = (each for it in processes for each in it.net_connections("tcp"))
+        return (
+            not self.sessions()
+            and len(processes) == PROCESSES_AT_REST
+            and all(each.status != psutil.CONN_ESTABLISHED for each in connections)
+        )
+
+    def _processes(self) -> list[psutil.Process]:
+        return [self._supervisor, *self._supervisor.children(recursive=True)]
 
 
 @contextmanager
@@ -68,7 +77,6 @@ def running_offhook(bot: Path, log: Path, *flags: str) -> Iterator[Offhook]:
         try:
             yield server
         finally:
-            server.close()
             process.send_signal(signal.SIGINT)
             try:
                 process.wait(END_TIMEOUT_S)

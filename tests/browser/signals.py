@@ -22,12 +22,21 @@ def write_pulses(path: Path, tones_hz: Sequence[int] = MICROPHONE_HZ) -> None:
     for tone_hz in tones_hz:
         pieces += [0.5 * fade * np.sin(2 * np.pi * tone_hz * pulse_at)]
         pieces += [np.zeros(int(PAUSE_S * RATE_HZ))]
-    samples = (np.concatenate(pieces) * 32767).astype("<i2")
+    write_wav(path, np.concatenate(pieces) * 32767, RATE_HZ)
+
+
+def write_speech(path: Path, speech: np.ndarray, rate_hz: int, *, before_s: float, after_s: float):
+    """Write speech with silence around it."""
+    silences = [np.zeros(int(seconds * rate_hz)) for seconds in (before_s, after_s)]
+    write_wav(path, np.concatenate([silences[0], speech, silences[1]]), rate_hz)
+
+
+def write_wav(path: Path, samples: np.ndarray, rate_hz: int) -> None:
     with wave.open(str(path), "wb") as out:
         out.setnchannels(1)
         out.setsampwidth(2)
-        out.setframerate(RATE_HZ)
-        out.writeframes(samples.tobytes())
+        out.setframerate(rate_hz)
+        out.writeframes(samples.astype("<i2").tobytes())
 
 
 def is_near(heard_hz: float, tone_hz: float) -> bool:

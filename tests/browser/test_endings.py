@@ -73,6 +73,17 @@ def test_a_refused_offer_is_final(client: ClientPage, standin: StandIn):
     assert standin.session().offers == []
 
 
+def test_a_retry_that_is_refused_does_not_hide_the_first_failure(
+    client: ClientPage, standin: StandIn
+):
+    failed = {"code": "bot_failed", "detail": "The bot's file has a fault."}
+    standin.behaviour.offer_errors.append((502, failed))
+    standin.behaviour.offer_errors.append((410, {"code": "session_ended", "detail": "Over."}))
+    client.page.locator("#dial").click()
+    client.wait_for_end("bot_failed")
+    assert "The bot's file has a fault." in words(client)
+
+
 def test_a_failing_server_is_asked_again_and_the_call_succeeds(
     client: ClientPage, standin: StandIn
 ):

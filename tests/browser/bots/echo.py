@@ -14,6 +14,7 @@ from offhook.kit import (
     Pipeline,
     PipelineRunner,
     PipelineTask,
+    Text,
     TransportParams,
 )
 from offhook.runner.types import SmallWebRTCRunnerArguments
@@ -42,6 +43,8 @@ class Echo(FrameProcessor):
         match frame:
             case InputAudio(pcm, rate_hz) if self.deaf_s <= 0:
                 await self.push_frame(OutputAudio(pcm, rate_hz))
+            case Text(text):
+                raise RuntimeError(text)
             case InputAudio():
                 self.deaf_s -= frame.duration_s
             case _:
@@ -92,7 +95,7 @@ async def obey(order: str, task: PipelineTask) -> None:
         case "crash":
             os.kill(os.getpid(), signal.SIGSEGV)
         case "raise":
-            raise RuntimeError("told to")
+            await task.queue_frame(Text("told to"))
         case "finish":
             await task.end()
         case "fatal":

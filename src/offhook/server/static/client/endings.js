@@ -23,10 +23,20 @@ const KNOWN = {
   drained: ["The server is shutting down", "It takes no more calls.", "Try again in a moment."],
   stopped_by_operator: ["Ended by an operator", "Somebody who looks after the server ended the conversation.", "", false],
   host_lost: ["The bot's machine was lost", "The machine that ran the bot cannot be reached any more.", "Connecting again starts a fresh bot."],
+  answer_timeout: ["The bot took too long", "It did not pick up in time.", "Try again in a moment."],
+  answer_failed: ["The bot could not pick up", "Its process could not answer the call.", "Try again in a moment."],
+  bot_failed: ["The bot could not pick up", "It ended before it could answer.", "Try again in a moment."],
+  no_template: ["No bot available", "The bot's file could not be loaded.", "The server's log says why."],
+  bad_offer: ["No connection", "The server could not use what this browser offered.", ""],
+  session_ended: ["The call is over", "The server has ended it already.", "You can connect again."],
+  unknown_session: ["The call is over", "The server does not know it any more.", "You can connect again."],
+  origin_refused: ["Not allowed from here", "The server takes no calls from pages of this origin.", ""],
   server_unreachable: ["The server does not answer", "It may be down, or the network is.", "Check that the server is running, then connect again."],
   refused: ["The server said no", "It would not open a conversation.", ""],
   unexpected: ["Something went wrong", "The page could not go on.", "Reload the page if connecting again does not help."],
 };
+/** What a request is refused with, and the ending that it amounts to. */
+const SAME_AS = { busy: "refused_busy", draining: "drained" };
 // What the server calls the caller is, on this page, you.
 const OUR_OWN_WORDS = new Set(["client_left", "client_lost", "never_connected"]);
 
@@ -48,8 +58,9 @@ export function endingFromServer({ end_reason: reason = "unexpected", end_words:
 export function endingFromError(error) {
   if (error instanceof UnreachableError) return ending("server_unreachable");
   if (error instanceof HttpError) {
-    const known = KNOWN[error.code] ? error.code : "refused";
-    return { ...ending(known, { words: error.detail, hint: error.hint }), reason: error.code };
+    const reason = SAME_AS[error.code] ?? error.code;
+    const known = KNOWN[reason] ? reason : "refused";
+    return { ...ending(known, { words: error.detail, hint: error.hint }), reason };
   }
   return ending("unexpected", { words: String(error?.message ?? error) });
 }

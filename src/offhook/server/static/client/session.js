@@ -47,6 +47,7 @@ export class Session extends EventTarget {
   #isNegotiating = false;
   #wantsNegotiation = false;
   #fatal = "";
+  #failure = null;
   #timers = new Map();
   #abort = new AbortController();
 
@@ -162,8 +163,10 @@ export class Session extends EventTarget {
   }
 
   #offerFailed(error) {
+    // The first failure says why; what a retry is told may only be that the session is over.
+    this.#failure ??= error;
     if (error.isFinal || this.#restarts >= MAX_RESTARTS) {
-      this.#finish(endingFromError(error));
+      this.#finish(endingFromError(this.#failure));
       return;
     }
     this.#tell("note", `${error.message} Trying again in ${RETRY_AFTER_MS / 1000} s.`);
@@ -220,6 +223,7 @@ export class Session extends EventTarget {
 
   #channelOpened() {
     this.#restarts = 0;
+    this.#failure = null;
     this.#tell("mark", "channel_open");
     this.#enter(this.#isBotReady ? "ready" : "connected");
     if (this.#isClientReadySent) return;
