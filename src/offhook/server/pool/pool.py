@@ -155,6 +155,10 @@ class Pool:
         if worker:
             worker.was_reaped(end)
             return
+        if all(each.pid for each in self._workers.values()):
+            # A stranger: kept, it would end a later worker that happens to get the same pid.
+            self._early_exits.clear()
+            return
         self._early_exits[pid] = end
         while len(self._early_exits) > EARLY_EXITS_LIMIT:
             self._early_exits.popitem(last=False)
@@ -199,8 +203,13 @@ class Pool:
             self._ready.set()
 
     def _spawn(self, worker_id: WorkerId, *, rehearse: bool) -> None:
-        ours, theirs = socket_pair()
-        output, output_of_worker = os.pipe()
+        try:
+            ours, theirs = socket_pair()
+            output, output_of_worker = _pipe_or_close(ours, theirs)
+        except OSError as error:
+            log.error("no worker made", extra={"problem": str(error)})  # noqa: TRY400 -- expected
+            self._handle(rules.WorkerExited(worker_id))
+            return
         worker = WorkerProcess(worker_id, Channel(ours), output)
         self._workers[worker_id] = worker
         try:
@@ -243,6 +252,15 @@ class Pool:
                 await self._wake.wait()
                 continue
             self._handle(rules.Ticked())
+
+
+def _pipe_or_close(*sockets: socket.socket) -> tuple[int, int]:
+    try:
+        return os.pipe()
+    except OSError:
+        for each in sockets:
+            each.close()
+        raise
 
 
 class _Waiter:

@@ -21,6 +21,7 @@ LOG_LIMIT_BYTES: Final = 64 * 1024
 READ_BYTES: Final = 16 * 1024
 LINES_PER_SECOND: Final = 200
 OUTPUT_AFTER_EXIT_S: Final = 0.5
+OUTPUT_PAUSE_S: Final = 0.01
 
 
 @dataclass(frozen=True)
@@ -159,6 +160,8 @@ class WorkerProcess:
                 return
             self._output.add(data)
             printer.print(data, name=self.session_id or self.worker_id, now=anyio.current_time())
+            # One that prints without end has to wait for its full pipe; it costs nobody else time.
+            await anyio.sleep(OUTPUT_PAUSE_S if len(data) == READ_BYTES else 0)
 
 
 class _Tail:
