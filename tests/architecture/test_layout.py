@@ -36,7 +36,6 @@ TESTED_ELSEWHERE = {
     "supervisor/supervisor.py": LAUNCH,
     "worker/__main__.py": LAUNCH,
     "worker/main.py": SESSIONS,
-    "worker/session.py": SESSIONS,
     "worker/template.py": LAUNCH,
     # what runs the server for tests is used by all of these
     "testing/server.py": LAUNCH,
