@@ -1,6 +1,7 @@
 """The server process: its sockets and its workers come from the supervisor."""
 
 import contextlib
+import gc
 import logging
 import signal
 import socket
@@ -61,6 +62,8 @@ async def serve_supervised(
     channel, clock, template = Channel(sock), SystemClock(), Template()
     pool = Pool(clock=clock, source=template, warm=config.warm)
     serving = Serving(config, pool=pool, clock=clock)
+    gc.collect()
+    gc.freeze()  # what was imported stays; no collection has to look at it in the middle of a start
     async with anyio.create_task_group() as group:
         # It listens longest: the ends of the last workers are reported to it.
         group.start_soon(listen_to_supervisor, channel, pool, template, serving, group)
