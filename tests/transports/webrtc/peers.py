@@ -231,6 +231,7 @@ class LossyLink:
             self._client_side.sendto(data, self._client_address)
 
     def close(self) -> None:
+        self.is_cut = True
         for side in (self._client_side, self._server_side):
             if side is not None:
                 side.close()

@@ -86,8 +86,17 @@ async def test_flushed_audio_does_not_leave_and_wakes_who_waits(line):
         await anyio.lowlevel.checkpoint()
         line.audio.flush()
     await line.audio.sent()
-    assert line.said.endswith(b"\x03\x04" * 320)
     assert len(line.said) <= 640 * 3
+    assert b"\x03\x04" not in line.said  # it waited for room when the flush came
+
+
+async def test_audio_after_a_flush_leaves(line):
+    line.audio.attach(line.engine)
+    await line.audio.write(SECOND)
+    line.audio.flush()
+    await line.audio.write(b"\x03\x04" * 320)
+    await line.audio.sent()
+    assert line.said.endswith(b"\x03\x04" * 320)
 
 
 async def test_the_beginning_and_the_end_of_a_run_are_told(line):

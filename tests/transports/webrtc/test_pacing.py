@@ -136,6 +136,40 @@ def test_audio_that_comes_a_little_late_leaves_at_once_and_no_delay_remains(line
     assert len(line.runs) == 1
 
 
+def live(line: Line, *, seconds: float, delay: float) -> list[float]:
+    """Say a frame each 20 ms, the first one late by `delay`; return how much waited over time."""
+    start = line.now
+    waited = []
+    for number in range(round(seconds / FRAME_S)):
+        line.until(start + max(delay, number * FRAME_S))
+        line.say(1)
+        waited.append(line.pacer.queued_s)
+    return waited
+
+
+def test_live_audio_that_begins_late_catches_up(line):
+    waited = live(line, seconds=10, delay=0.15)
+    assert waited[20] > 0.1
+    assert max(waited[-100:]) <= 0.04
+
+
+def test_live_audio_in_time_is_never_touched(line):
+    live(line, seconds=10, delay=0.0)
+    assert len(line.audio) == 500
+
+
+def test_audio_that_was_made_ahead_is_never_touched(line):
+    said = 0
+    while said < 500:
+        while line.pacer.queued_s < 0.2:
+            line.say(1)
+            said += 1
+        line.until(line.now + FRAME_S)
+    line.until(line.now + 5)
+    assert len(line.audio) == said
+    assert {frame.pcm for _, frame in line.audio} == {b"abcd"}
+
+
 def test_a_process_that_was_held_up_goes_on_at_its_pace_instead_of_sending_a_burst(line):
     line.say(100)
     line.until(101.1)
@@ -146,6 +180,24 @@ def test_a_process_that_was_held_up_goes_on_at_its_pace_instead_of_sending_a_bur
     gap = line.audio[-1][1].ticks - line.audio[-2][1].ticks
     assert gap == pytest.approx(2.9 * 48_000, abs=2 * 960)
     assert line.audio[-1][1].is_first
+
+
+def test_after_a_hold_up_live_audio_is_where_it_would_have_been(line):
+    live(line, seconds=2, delay=0.0)
+    line.now += 0.4
+    line.poll()  # the timer is the first to know
+    for _ in range(20):
+        line.now += 0.0005
+        line.say(1)
+    assert line.pacer.queued_s == 0
+    assert [kind for _, kind in line.runs] == [RunStarted]
+
+
+def test_after_a_hold_up_a_bot_that_has_nothing_more_to_say_comes_to_its_end(line):
+    line.say(5)
+    line.now += 0.4
+    line.until(103.0)
+    assert [kind for _, kind in line.runs] == [RunStarted, RunEnded]
 
 
 def test_a_hold_up_in_the_closing_silence_is_no_burst_either(line):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offhook.transports.webrtc.pcm import Rechunker, fade
+from offhook.transports.webrtc.pcm import Rechunker, blend, fade
 
 from .peers import loudness, tone
 
@@ -58,3 +58,10 @@ def test_a_fade_goes_evenly_from_one_gain_to_the_other():
 
 def test_full_gain_changes_nothing():
     assert fade(b"\x01\x02", gain_from=1.0, gain_to=1.0) == b"\x01\x02"
+
+
+def test_blending_goes_from_one_piece_to_the_other():
+    first, second = array("h", [1000] * 100).tobytes(), array("h", [-1000] * 100).tobytes()
+    blended = array("h", blend(first, second))
+    assert len(blended) == 100
+    assert (blended[0], blended[50], blended[99]) == (1000, 0, -980)

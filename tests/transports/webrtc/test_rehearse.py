@@ -5,7 +5,7 @@ from pathlib import Path
 import anyio
 
 from offhook.transports.webrtc.aiortc_internals import prepare_certificate
-from offhook.transports.webrtc.rehearse import preload, rehearse
+from offhook.transports.webrtc.rehearse import preload, prewarm, rehearse
 
 
 def threads() -> int:
@@ -37,3 +37,12 @@ def test_preloading_starts_no_thread():
     before = threads()
     preload()
     assert threads() == before
+
+
+def test_a_rehearsal_in_the_template_leaves_no_thread_no_socket_and_no_key():
+    mine = prepare_certificate()
+    open_before, before = descriptors(), threads()
+    prewarm()
+    assert threads() == before
+    assert descriptors() == open_before
+    assert prepare_certificate() is not mine

@@ -81,7 +81,9 @@ async def test_an_address_that_is_not_ours_is_no_matter_of_ports():
 
 async def test_candidates_of_an_answer_lie_in_the_range():
     low, high = free_range(20)
-    connection = SmallWebRTCConnection(settings=WebRTCSettings(udp_ports=(low, high)))
+    connection = SmallWebRTCConnection(
+        settings=WebRTCSettings(udp_ports=(low, high), last_words_timeout_s=0.0)
+    )
     client = Client()
     async with running(connection):
         answer = await connection.answer(await client.offer())
@@ -97,7 +99,9 @@ async def test_candidates_of_an_answer_lie_in_the_range():
 
 async def test_an_exhausted_range_is_an_error_and_no_answer_without_candidates():
     low, high = free_range(1)
-    connection = SmallWebRTCConnection(settings=WebRTCSettings(udp_ports=(low, high)))
+    connection = SmallWebRTCConnection(
+        settings=WebRTCSettings(udp_ports=(low, high), last_words_timeout_s=0.0)
+    )
     client = Client()
     with ExitStack() as stack:
         for family, host in ((socket.AF_INET, ""), (socket.AF_INET6, "::")):

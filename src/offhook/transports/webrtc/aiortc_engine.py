@@ -38,6 +38,8 @@ from offhook.transports.webrtc.udp import UdpPortsExhaustedError, binding_within
 log = logging.getLogger(__name__)
 
 UNSENT_LIMIT_BYTES: Final = 4 * 1024 * 1024
+CONSENT_SHARE: Final = 0.25
+"""A silent client that is there must answer before it counts as lost, even if some checks fail."""
 CLOSE_TIMEOUT_S: Final = 1.0
 DRAIN_POLL_S: Final = 0.01
 
@@ -119,7 +121,11 @@ class AiortcEngine:
         if audio is None or codec is None:
             raise BadOfferError("the offer has no audio section with Opus, PCMU or PCMA")
         if self._path is None:
-            self._path = MediaPath(audio, self)
+            self._path = MediaPath(
+                audio,
+                self,
+                consent_interval_s=self._settings.client_lost_after_s * CONSENT_SHARE,
+            )
             self._path.bound_gathering(self._settings.gathering_timeout_s)
         if codec != self._codec:
             self._use(codec, self._path.ssrc)

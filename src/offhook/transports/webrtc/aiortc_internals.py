@@ -31,7 +31,7 @@ SCTP_FRAGMENT_BYTES: Final = 1100
 """With the default of 1176 a link with an MTU of 1280 loses every full fragment."""
 
 OPUS_PARAMETERS: Final = {"minptime": 10, "useinbandfec": 1}
-CONSENT_INTERVAL_S: Final = 2.0
+LONGEST_CONSENT_INTERVAL_S: Final = 2.0
 LOOPBACK: Final = "127.0.0.1"
 
 INTERNALS: Final = {
@@ -85,6 +85,11 @@ def prepare_certificate() -> RTCCertificate:
     return _certificate_of(os.getpid())
 
 
+def forget_certificate() -> None:
+    """Throw this process's certificate away, with its key."""
+    _certificate_of.cache_clear()
+
+
 def certificate_context() -> SSL.Context:
     """Make the DTLS context that a peer connection of this process would make."""
     return prepare_certificate()._create_ssl_context(SRTP_PROFILES)  # noqa: SLF001
@@ -135,8 +140,15 @@ class MediaPath:
     task per packet. Packets are taken where they come from the socket and given to it directly.
     """
 
-    def __init__(self, transceiver: RTCRtpTransceiver, listener: MediaListener) -> None:
+    def __init__(
+        self,
+        transceiver: RTCRtpTransceiver,
+        listener: MediaListener,
+        *,
+        consent_interval_s: float = LONGEST_CONSENT_INTERVAL_S,
+    ) -> None:
         self._listener = listener
+        self._consent_interval_s = min(consent_interval_s, LONGEST_CONSENT_INTERVAL_S)
         # Untyped from here on: what follows replaces methods of these very objects.
         sender: Any = transceiver.sender
         receiver: Any = transceiver.receiver
@@ -212,7 +224,7 @@ class MediaPath:
     async def _query_consent(self) -> None:
         """Ask for consent (RFC 7675) without ending anything: the connection's watch does that."""
         while True:
-            await asyncio.sleep(CONSENT_INTERVAL_S * random.uniform(0.8, 1.2))  # noqa: S311
+            await asyncio.sleep(self._consent_interval_s * random.uniform(0.8, 1.2))  # noqa: S311
             for pair in list(self._ice._nominated.values()):  # noqa: SLF001
                 request = self._ice.build_request(pair, nominate=False)
                 try:

@@ -42,6 +42,7 @@ class AudioOut:
         self._callbacks: list[Callable[[bool], None]] = []
         self._moved = anyio.Event()
         self._is_closed = False
+        self._flushes = 0
 
     def on_run(self, callback: Callable[[bool], None]) -> None:
         """Tell when a run of audio begins and ends to leave."""
@@ -59,7 +60,7 @@ class AudioOut:
                 from_channels=channels,
                 to_channels=channels,
             )
-        self._pacer = Pacer(frame_bytes=rate // FRAMES_PER_S * 2 * channels)
+        self._pacer = Pacer(frame_bytes=rate // FRAMES_PER_S * 2 * channels, full_s=self._limit_s)
         if self._engine is not None:
             self.attach(self._engine)
 
@@ -82,18 +83,20 @@ class AudioOut:
         self._rearm(None)
 
     async def write(self, pcm: bytes) -> None:
-        """Queue audio; waits while enough is queued. After `close` it is dropped."""
+        """Queue audio; waits while enough is queued. What is flushed meanwhile is dropped."""
         if self._pacer is None:
             raise UsageError("open_audio_out() comes before send_audio()")
+        flushes = self._flushes
         while self._pacer.queued_s >= self._limit_s and not self._is_closed:
             await self._moved.wait()
-        if self._is_closed:
-            return
+        if self._is_closed or flushes != self._flushes:
+            return  # whoever waited for room when the queue was flushed meant to be before that
         self._pacer.push(pcm if self._rechunker is None else self._rechunker.convert(pcm))
         self._poll()
 
     def flush(self) -> None:
         """Forget what was given and has not left."""
+        self._flushes += 1
         if self._pacer is not None:
             self._pacer.flush()
             self._poll()

@@ -353,8 +353,9 @@ class SmallWebRTCConnection:
                 self._end(reason)
                 return
             until = now + WATCH_INTERVAL_S
-            if self._liveness is not None and self._is_connected:
-                until = max(self._liveness.deadline, now)
+            if self._liveness is not None:
+                deadline = self._liveness.deadline
+                until = deadline if self._is_connected else min(until, deadline)
             await anyio.sleep(until - now)
             if loop.time() - until > LAG_S:
                 # We were held up ourselves: what the client sent then is still to be read.

@@ -40,6 +40,8 @@ class OutboundAudio:
         if self._encoder is None:
             return None
         payload = self._encoder.encode(pcm)
+        if not payload:
+            return None  # a resampler's first frame
         self.timestamp = self._origin + ticks * self._codec.clock_hz // rtp.OPUS_CLOCK_HZ
         self._sequence += 1
         self.packets += 1

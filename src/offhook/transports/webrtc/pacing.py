@@ -4,17 +4,30 @@ A run of audio is sent on a grid of exactly 20 ms that begins with its first fra
 comes late is sent at once and does not move the grid, so a hiccup leaves no delay behind. When
 nothing more comes the run ends with a little silence, so that the peer's decoder comes to rest,
 and then nothing is sent at all; the clock of the timestamps goes on.
+
+A source that makes audio ahead keeps the queue full. One that never fills it is live, an echo or
+an interpreter, and wants no delay: it catches up by a burst after a longer hold-up, and what waits
+without need, as after a hiccup at the very beginning, is blended away.
 """
 
 from enum import Enum
 from typing import Final, NamedTuple
 
+from offhook.transports.webrtc.pcm import blend
+
 FRAME_S: Final = 0.02
 FRAME_TICKS: Final = 960
 CLOCK_HZ: Final = 48_000
 HOLD_S: Final = 0.1
+LAG_S: Final = 0.04
+GRACE_S: Final = 0.03
 REBASE_S: Final = 0.2
+LIVE_REBASE_S: Final = 1.0
 REST_FRAMES: Final = 5
+WATCHED_FRAMES: Final = 50
+SPARE_FRAMES: Final = 1
+MOST_BLENDED: Final = 3
+FULL_S: Final = 0.2
 
 
 class Frame(NamedTuple):
@@ -45,19 +58,23 @@ class _Phase(Enum):
 class Pacer:
     """Keeps what is to be sent and says when; `poll` at each `deadline` and after each change."""
 
-    def __init__(self, *, frame_bytes: int) -> None:
+    def __init__(self, *, frame_bytes: int, full_s: float = FULL_S) -> None:
         self._frame_bytes = frame_bytes
+        self._full_s = full_s
         self._silence = bytes(frame_bytes)
         self._queue = bytearray()
         self._phase = _Phase.IDLE
         self._is_open = False
         self._is_cut = False
+        self._grace_until = 0.0
         self._due = 0.0
         self._ticks = 0
         self._ticks_at: float | None = None
         self._is_first = False
         self._is_announced = False
         self._rest_frames = 0
+        self._was_ahead = False
+        self._watch_anew()
 
     @property
     def queued_s(self) -> float:
@@ -71,7 +88,7 @@ class Pacer:
             return None
         if self._phase is _Phase.RESTING or self._has_frame():
             return self._due
-        return self._due + self._hold_s
+        return max(self._due + self._hold_s, self._grace_until)
 
     def open(self, *, now: float) -> None:
         """A peer is there: begin with a little silence, which tells it that there is a track."""
@@ -90,11 +107,13 @@ class Pacer:
         """Queue audio of any length."""
         self._queue += pcm
         self._is_cut = False
+        self._is_ahead |= self.queued_s >= self._full_s
 
     def flush(self) -> None:
         """Forget what has not left."""
         self._queue.clear()
         self._is_cut = True
+        self._grace_until = 0.0
 
     def poll(self, *, now: float) -> list[Outgoing]:
         """Give what leaves now."""
@@ -108,6 +127,9 @@ class Pacer:
                 self._poll_resting(now, out)
             elif self._has_frame():
                 self._send_audio(now, out)
+            elif now - due > LAG_S and not self._is_cut:
+                # We were held up ourselves: who makes the audio was, too, and has a moment.
+                self._grace_until = now + GRACE_S
             else:
                 self._end(now, out)
         return out
@@ -123,6 +145,8 @@ class Pacer:
         self._phase = _Phase.TALKING
         self._due = due
         self._place(due)
+        self._was_ahead = False
+        self._watch_anew()
 
     def _announce_end(self, out: list[Outgoing]) -> None:
         if self._is_announced:
@@ -138,12 +162,39 @@ class Pacer:
         self._is_first = True
 
     def _send_audio(self, now: float, out: list[Outgoing]) -> None:
-        if now - self._due > REBASE_S:  # we were held up: a new beginning, not a burst
+        is_live = not (self._is_ahead or self._was_ahead)
+        if now - self._due > (LIVE_REBASE_S if is_live else REBASE_S):
+            # We were held up: a new beginning, not a burst.
             self._due = now
             self._place(now)
+        pcm = self._take()
+        if self._blends and self._has_frame():
+            self._blends -= 1
+            pcm = blend(pcm, self._take())
+        self._talk(pcm, out)
+        self._watch()
+
+    def _take(self) -> bytes:
         pcm = bytes(self._queue[: self._frame_bytes])
         del self._queue[: self._frame_bytes]
-        self._talk(pcm, out)
+        return pcm
+
+    def _watch_anew(self) -> None:
+        self._watched, self._blends = 0, 0
+        self._least_waiting: int | None = None
+        self._is_ahead = self.queued_s >= self._full_s
+
+    def _watch(self) -> None:
+        """See how much has always been waiting of late; blend what is more than it needs."""
+        waiting = len(self._queue) // self._frame_bytes
+        least = waiting if self._least_waiting is None else min(self._least_waiting, waiting)
+        self._least_waiting = least
+        self._watched += 1
+        if self._watched >= WATCHED_FRAMES:
+            self._was_ahead = self._is_ahead
+            self._watch_anew()
+            if not (self._is_ahead or self._was_ahead):
+                self._blends = max(0, min(least - SPARE_FRAMES, MOST_BLENDED))
 
     def _talk(self, pcm: bytes, out: list[Outgoing]) -> None:
         if not self._is_announced:

@@ -20,6 +20,15 @@ def fade(pcm: bytes, *, gain_from: float, gain_to: float) -> bytes:
     ).tobytes()
 
 
+def blend(first: bytes, second: bytes) -> bytes:
+    """Go over from one piece to another of the same length; what both say is said in half."""
+    pairs = zip(array("h", first), array("h", second), strict=True)
+    size = len(first) // 2
+    return array(
+        "h", ((a * (size - i) + b * i) // size for i, (a, b) in enumerate(pairs))
+    ).tobytes()
+
+
 class Rechunker:
     """Takes PCM of one format in any portions and gives 20 ms pieces of another."""
 

@@ -4,6 +4,7 @@ A fork shares the template's memory until it writes to it, and the first key, th
 the first encoder each cost milliseconds. A rehearsed worker has paid for them.
 """
 
+import asyncio
 from contextlib import suppress
 from typing import Final
 
@@ -11,11 +12,16 @@ from OpenSSL import SSL
 
 from offhook.transports.webrtc import jitter, rtcp, rtp
 from offhook.transports.webrtc.aiortc_engine import AiortcEngine
-from offhook.transports.webrtc.aiortc_internals import certificate_context, prepare_certificate
+from offhook.transports.webrtc.aiortc_internals import (
+    certificate_context,
+    forget_certificate,
+    prepare_certificate,
+)
 from offhook.transports.webrtc.engine import EngineListener
 from offhook.transports.webrtc.opus import OpusDecoder, OpusEncoder, library
 from offhook.transports.webrtc.pcm import FRAMES_PER_S
 from offhook.transports.webrtc.settings import WebRTCSettings
+from offhook.transports.webrtc.udp import new_event_loop
 
 RATE_HZ: Final = 24_000
 TRANSPORT_LINES: Final = (
@@ -61,6 +67,17 @@ OFFER_LINES: Final = (
 def preload() -> None:
     """Import and load all that a session needs; starts no thread and makes no key."""
     library()
+
+
+def prewarm() -> None:
+    """Rehearse in the template, so that all workers share what the libraries set up for good.
+
+    No thread and no loop is left. The key made here is thrown away; each worker makes its own.
+    """
+    preload()
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(rehearse())
+    forget_certificate()
 
 
 async def rehearse() -> None:
