@@ -30,8 +30,6 @@ TESTED_ELSEWHERE = {
     "runner/run.py": LAUNCH,
     "server/__main__.py": LAUNCH,
     "server/main.py": LAUNCH,
-    "server/pool/process.py": SESSIONS,
-    "server/pool/template.py": LAUNCH,
     "supervisor/children.py": LAUNCH,
     "supervisor/supervisor.py": LAUNCH,
     "worker/__main__.py": LAUNCH,
