@@ -111,7 +111,7 @@ def test_the_start_is_shown_step_by_step_from_both_sides(client: ClientPage):
     ]
     ours = client.steps("page")
     assert ours.index("offer_created") < ours.index("answer_received") < ours.index("ice_connected")
-    assert ours[-1] == "first_audio_heard"
+    assert "first_audio_heard" in ours
     assert client.page.locator("#start-total").inner_text().endswith("ms to first audio")
 
 
@@ -142,7 +142,7 @@ def test_hanging_up_closes_the_channel_and_the_next_call_is_a_fresh_session(
     client.connect()
     assert standin.session(1).offers[0]["pc_id"] is None
     client.wait_for_first_audio()
-    assert client.steps("page")[-1] == "first_audio_heard"
+    assert "first_audio_heard" in client.steps("page")
 
 
 def test_leaving_the_page_ends_the_call(client: ClientPage, standin: StandIn):

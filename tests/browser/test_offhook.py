@@ -27,11 +27,9 @@ SENTENCE = "Good morning parrot, I would like a window seat please."
 
 
 @pytest.fixture
-def client(
-    echo_server: Offhook, open_context: Callable[..., BrowserContext]
-) -> Iterator[ClientPage]:
+def client(echo_server: Offhook, context: BrowserContext) -> Iterator[ClientPage]:
     """Our page, served by a real Offhook; it may not have complained by the end."""
-    client = ClientPage.opened(open_context().new_page(), f"{echo_server.url}/client/")
+    client = ClientPage.opened(context.new_page(), f"{echo_server.url}/client/")
     yield client
     client.page.close()
     echo_server.wait_until_idle()
@@ -85,24 +83,23 @@ def test_however_the_bot_ends_the_page_says_why(
 
 
 def test_a_crash_spares_the_neighbour(
-    client: ClientPage, echo_server: Offhook, open_context: Callable[..., BrowserContext]
+    client: ClientPage, echo_server: Offhook, context: BrowserContext
 ):
     client.connect()
-    neighbour = ClientPage.opened(open_context().new_page(), f"{echo_server.url}/client/")
+    neighbour = ClientPage.opened(context.new_page(), f"{echo_server.url}/client/")
     neighbour.connect()
     client.type("crash")
     client.wait_for_end("bot_crashed")
     assert neighbour.headline == "On the line"
     assert neighbour.listen(1.5)
     neighbour.disconnect()
+    neighbour.page.close()
 
 
 def test_when_all_lines_are_busy_the_page_says_so(
-    client: ClientPage, echo_server: Offhook, open_context: Callable[..., BrowserContext]
+    client: ClientPage, echo_server: Offhook, context: BrowserContext
 ):
-    pages = [
-        ClientPage.opened(open_context().new_page(), f"{echo_server.url}/client/") for _ in range(2)
-    ]
+    pages = [ClientPage.opened(context.new_page(), f"{echo_server.url}/client/") for _ in range(2)]
     for page in pages:
         page.connect()
     client.page.locator("#dial").click()
@@ -111,6 +108,7 @@ def test_when_all_lines_are_busy_the_page_says_so(
     client.wait_for_end("refused_busy")
     for page in pages:
         page.disconnect()
+        page.page.close()
     echo_server.wait_until_idle()
     client.connect()
 
