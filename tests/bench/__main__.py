@@ -3,10 +3,12 @@
 
 import argparse
 import json
+import signal
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 from tests.bench import machine, starts, talks
 from tests.bench.callers import Callers
@@ -14,11 +16,15 @@ from tests.bench.figures import Figure, table
 from tests.bench.subject import Subject
 
 GROUPS = ("memory", "warm", "audio", "talks", "stock", "neighbours", "bursts", "cold")
+LIMIT_S = 400
 
 
 def main() -> int:
     """Run what is asked for; the exit code is 0 unless the run fails, or --check finds a miss."""
     options = _options()
+    for number in (signal.SIGTERM, signal.SIGALRM):
+        signal.signal(number, _give_up)
+    signal.alarm(LIMIT_S)
     described = machine.describe()
     print(machine.summary(described), file=sys.stderr)
     began, figures = time.perf_counter(), []
@@ -43,6 +49,11 @@ def main() -> int:
     return 1 if missed and options.check else 0
 
 
+def _give_up(number: int, frame: object) -> NoReturn:
+    """Leave by an exception, so that what was started is ended."""
+    sys.exit(f"ended by {signal.Signals(number).name}; a run may take {LIMIT_S} s")
+
+
 def measure(groups: Collection[str], *, is_quick: bool) -> Iterator[Figure]:
     """Measure these groups, one after the other, so that none disturbs another."""
     how_often = starts.Scale.quick() if is_quick else starts.Scale()
@@ -55,7 +66,7 @@ def measure(groups: Collection[str], *, is_quick: bool) -> Iterator[Figure]:
         "audio": lambda subject: starts.measure_first_audio(subject, how_often),
         "talks": lambda subject: talks.measure_ours(subject, how_many),
         "stock": lambda subject: talks.measure_beside_stock(subject, how_many),
-        "neighbours": lambda subject: talks.measure_neighbours(subject, how_many.window_s),
+        "neighbours": lambda subject: talks.measure_neighbours(subject, how_many),
         "bursts": lambda subject: starts.measure_bursts(subject, sdp, how_often),
     }
     wanted = [measure_group for name, measure_group in shared.items() if name in groups]

@@ -12,6 +12,7 @@ import sys
 import time
 from typing import Any
 
+import anyio
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from tests.bench import voice
 
@@ -20,6 +21,7 @@ from offhook.transports.webrtc.aiortc_internals import MediaPath
 
 FRAME_S = 0.02
 CONNECT_TIMEOUT_S = 20.0
+CLOSE_TIMEOUT_S = 1.0
 
 
 class Peer:
@@ -150,8 +152,10 @@ class Load:
             case {"do": "counted", "peer": number}:
                 return self._peers[number].counted()
             case {"do": "close"}:
-                for peer in self._peers.values():
-                    await peer.aclose()
+                with anyio.move_on_after(CLOSE_TIMEOUT_S):
+                    async with anyio.create_task_group() as group:
+                        for peer in self._peers.values():
+                            group.start_soon(peer.aclose)
                 self._peers.clear()
             case _:
                 raise ValueError(f"no such order: {order}")

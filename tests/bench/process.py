@@ -104,13 +104,15 @@ class Family:
             time.sleep(LOOK_S)
 
 
-def wait_for(condition: Callable[[], bool], what: str, *, timeout_s: float = 15.0) -> None:
+def wait_for(
+    condition: Callable[[], object], what: str, *, timeout_s: float = 15.0, look_s: float = LOOK_S
+) -> None:
     """Look until something is so."""
     deadline = time.perf_counter() + timeout_s
     while not condition():
         if time.perf_counter() > deadline:
             raise StillBusyError(f"waited {timeout_s:g} s for {what}")
-        time.sleep(LOOK_S)
+        time.sleep(look_s)
 
 
 def _command(pid: int) -> str:

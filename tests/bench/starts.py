@@ -1,12 +1,11 @@
 """How fast a bot picks up: warm, cold, spawned, in a burst; and its first sound."""
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tests.bench.callers import Callers
 from tests.bench.figures import Figure
-from tests.bench.process import memory
+from tests.bench.process import memory, wait_for
 from tests.bench.subject import Start, Subject, answer_of
 
 WARM_UP = 3
@@ -27,7 +26,7 @@ class Scale:
     @classmethod
     def quick(cls) -> "Scale":
         """As often as it takes to see that it works."""
-        return cls(warm=15, cold=5, spawned=1, first_audio=3, bursts=1, large_burst=50)
+        return cls(warm=10, cold=3, spawned=1, first_audio=3, bursts=1, large_burst=50)
 
 
 def measure_warm(subject: Subject, sdp: str, scale: Scale) -> Iterator[Figure]:
@@ -119,11 +118,9 @@ def measure_first_audio(subject: Subject, scale: Scale) -> Iterator[Figure]:
             exchange.json()
             report = subject.report()
             callers.accept(number, answer_of(exchange))
-            heard_s = None
-            while heard_s is None:
-                time.sleep(0.1)
-                heard_s = callers.counted(number)["first_sound_s"]
+            wait_for(lambda: callers.counted(number)["first_sound_s"], "a sound", look_s=0.1)  # noqa: B023 -- called here and now
             if round_number >= WARM_UP:
+                heard_s = callers.counted(number)["first_sound_s"]
                 heard.append(heard_s * 1e3 - exchange.sent_ns / 1e6)
                 left.append(subject.timeline(report.session_id)["first_audio_out"] * 1e3)
             callers.hang_up()

@@ -34,7 +34,9 @@ class Echo(MediaStreamTrack):
         """Convert as a bot's transport does, and queue."""
         resampler = AudioResampler("s16", "mono", RATE_HZ)
         while True:
-            for frame in resampler.resample(await track.recv()):
+            heard = await track.recv()
+            assert isinstance(heard, AudioFrame)
+            for frame in resampler.resample(heard):
                 pcm = frame.to_ndarray().astype("<i2").tobytes()  # what a bot gets, and gives
                 self._frames.put_nowait(_frame(pcm, frame.pts))
 

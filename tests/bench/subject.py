@@ -117,7 +117,7 @@ class Subject:
             )  # let the server accept them: a start is measured, not a connect
             sent = [Exchange(*each) for each in zip(sockets, requests, strict=True)]
             exchanges = dict(zip(sockets, sent, strict=True))
-            waiting, reports = set(sockets), []
+            waiting, reports = set(sockets), list[Report]()
             while waiting or len(reports) < count:
                 # Reports are taken as they come: after some ten the kernel lets a bot wait.
                 ready = select.select([*waiting, self._reports], [], [], REPORT_TIMEOUT_S)[0]
@@ -141,9 +141,19 @@ class Subject:
         self.client.delete(f"/sessions/{session_id}")
 
     def end_all(self) -> None:
-        """End all sessions."""
-        for session in self.client.get("/sessions")["sessions"]:
-            self.end(session["id"])
+        """End all sessions at once, and wait for the end of their processes."""
+        listed = self.client.get("/sessions")["sessions"]
+        clients = [Client(self.server.url) for _ in listed]
+        try:
+            ends = [
+                Exchange(client.connect(), client.prepare("DELETE", f"/sessions/{session['id']}"))
+                for client, session in zip(clients, listed, strict=True)
+            ]
+            for end in ends:
+                end.finish()
+        finally:
+            for client in clients:
+                client.close()
         wait_for(lambda: not self.client.get("/sessions")["sessions"], "the sessions' end")
 
 

@@ -9,10 +9,12 @@ from typing import Any
 
 from tests.bench.callers import Callers, Child
 from tests.bench.figures import Figure, percentile
-from tests.bench.process import cpu_ns, memory, threads
+from tests.bench.process import Memory, cpu_ns, memory, threads
 from tests.bench.starts import WARM_WORKERS
 from tests.bench.subject import Subject, answer_of
 
+FAIL_AFTER = 50
+"""A bad neighbour fails when it has heard so many pieces, 1 s after it began to."""
 SETTLE_S = 2.5
 """Until connections, buffers and caches are as they stay."""
 
@@ -24,11 +26,12 @@ class Scale:
     counts: tuple[int, ...] = (1, 5, 20)
     beside_stock: int = 5
     window_s: float = 6.0
+    failures: tuple[str, ...] = ("block", "spin", "crash")
 
     @classmethod
     def quick(cls) -> "Scale":
         """As much as it takes to see that it works."""
-        return cls(counts=(3,), beside_stock=2, window_s=2.0)
+        return cls(counts=(3,), beside_stock=2, window_s=2.0, failures=("block",))
 
 
 @dataclass(frozen=True)
@@ -50,13 +53,13 @@ def measure_ours(subject: Subject, scale: Scale) -> Iterator[Figure]:
     subject.family.wait_until_warm(WARM_WORKERS)
     server, most = subject.family.server, max(scale.counts)
     idle_cpu = _idle(server, scale.window_s)
-    for count in scale.counts:
+    for count in sorted(scale.counts):
         with Callers.running() as callers:
             workers = call(subject, callers, count)
             window = watch(workers, server, callers, scale.window_s)
             memories = [memory(pid) for pid in workers]
             thread_counts = [threads(pid) for pid in workers]
-            server_memory = memory(server)
+            figures = _server_figures(count, window, idle_cpu, memory(server))
             callers.hang_up()
         subject.end_all()
         yield from _figures(f"{count} talking", window, is_bound=count == most)
@@ -67,18 +70,27 @@ def measure_ours(subject: Subject, scale: Scale) -> Iterator[Figure]:
             bounds={"max": 18.0} if count == most else {},
             note=f"threads of a session: {max(thread_counts)}",
         )
-    yield Figure(
-        name=f"{most} talking: server CPU per session, above an idle server's",
-        unit="% core",
-        values=(max(0.0, window.server_cpu - idle_cpu) / most,),
-        bounds={"max": 0.02},
-        note=f"idle {idle_cpu:.2f} %, with {most} sessions {window.server_cpu:.2f} %",
-    )
-    yield Figure(
-        name=f"own memory (USS) of the server, with {most} talking",
-        unit="MiB",
-        values=(server_memory.uss,),
-        note=f"RSS {server_memory.rss:.1f} MiB",
+        if count == most:
+            yield from figures
+
+
+def _server_figures(
+    count: int, window: Window, idle_cpu: float, server: Memory
+) -> tuple[Figure, ...]:
+    return (
+        Figure(
+            name=f"{count} talking: server CPU per session, above an idle server's",
+            unit="% core",
+            values=(max(0.0, window.server_cpu - idle_cpu) / count,),
+            bounds={"max": 0.02},
+            note=f"idle {idle_cpu:.2f} %, with {count} sessions {window.server_cpu:.2f} %",
+        ),
+        Figure(
+            name=f"own memory (USS) of the server, with {count} talking",
+            unit="MiB",
+            values=(server.uss,),
+            note=f"RSS {server.rss:.1f} MiB",
+        ),
     )
 
 
@@ -123,16 +135,15 @@ def measure_beside_stock(subject: Subject, scale: Scale) -> Iterator[Figure]:
     )
 
 
-def measure_neighbours(subject: Subject, window_s: float) -> Iterator[Figure]:
+def measure_neighbours(subject: Subject, scale: Scale) -> Iterator[Figure]:
     """Look at the gaps in one session's audio while another one blocks, spins or dies."""
     clean: list[float] = []
-    for failure in ("none", "block", "spin", "crash"):
+    for failure in ("none", *scale.failures):
         with Callers.running() as callers:
-            more = {} if failure == "none" else {"failure": failure, "fail_after": 100}
+            more = {} if failure == "none" else {"failure": failure, "fail_after": FAIL_AFTER}
             call(subject, callers, 1)
-            # It fails 2 s after it began to hear, which is in the first second of the window.
             call(subject, callers, 1, **more)
-            callers.begin_count(window_s)
+            callers.begin_count(scale.window_s)
             gaps = callers.end_count()[1]["gaps_ms"]
             callers.hang_up()
         subject.end_all()
