@@ -126,7 +126,7 @@ async def test_it_repeats_what_it_heard_from_the_first_syllable_to_the_last(parr
 
 
 async def test_it_does_not_repeat_what_it_has_repeated(parrot, question):
-    other = speech("Another sentence follows.")
+    other = await anyio.to_thread.run_sync(speech, "Another sentence follows.")
     async with calling(parrot) as caller:
         caller.speaks(question + silence(1))
         await caller.hears(1)
@@ -200,8 +200,9 @@ async def test_it_talks_with_a_real_client(parrot, question):
     decoder = OpusDecoder(sample_rate_hz=RATE_HZ)
     heard = b"".join(decoder.decode(packet.payload) for _, packet in client.received)
     assert likeness(heard, question) > 0.8
-    assert [message["type"] for message in client.messages if message["type"] != "signalling"] == [
-        "bot-ready",
+    types = [message["type"] for message in client.messages]
+    assert "bot-ready" in types
+    assert [kind for kind in types if kind not in {"bot-ready", "signalling"}] == [
         "bot-started-speaking",
         "user-started-speaking",
         "bot-interrupted",

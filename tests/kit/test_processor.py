@@ -1,3 +1,4 @@
+import anyio
 import pytest
 from tests.kit.fakes import Recorder, StumbleError, running
 
@@ -70,6 +71,28 @@ async def test_frames_travel_upstream_too():
         await last.push_frame(Text("back"), FrameDirection.UPSTREAM)
         await last.broadcast(Text("both"))
     assert recorder.upstream == [Text("back"), Text("both")]
+
+
+async def test_cancelled_work_says_nothing_more_even_if_it_was_about_to():
+    class Speaks(FrameProcessor):
+        def __init__(self):
+            super().__init__()
+            self.go_on = anyio.Event()
+
+        async def speak(self):
+            await self.go_on.wait()
+            await self.push_frame(Text("stale"))
+
+    speaker, recorder = Speaks(), Recorder()
+    async with running(speaker, recorder) as task:
+        scope = speaker.start_soon(speaker.speak)
+        await anyio.wait_all_tasks_blocked()
+        speaker.go_on.set()
+        scope.cancel()
+        await anyio.wait_all_tasks_blocked()
+        await task.queue_frame(CustomFrame())
+        await recorder.until(CustomFrame)
+    assert recorder.of(Text) == []
 
 
 async def test_an_exception_names_the_processor_and_the_frame():

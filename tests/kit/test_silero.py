@@ -8,7 +8,7 @@ import pytest
 
 from offhook.kit import SileroVADAnalyzer, VADEvent, VADParams, resample
 from offhook.kit.silero import volume_of
-from offhook.services.espeak import synthesize
+from offhook.services import espeak
 
 RATE_HZ = 16000
 STARTED, STOPPED = VADEvent.SPEECH_STARTED, VADEvent.SPEECH_STOPPED
@@ -16,8 +16,9 @@ STARTED, STOPPED = VADEvent.SPEECH_STARTED, VADEvent.SPEECH_STOPPED
 
 @pytest.fixture(scope="module")
 def speech() -> bytes:
-    pytest.importorskip("espeakng_loader", reason="the demo extra is not installed")
-    pcm, rate_hz = synthesize("The quick brown fox jumps over the lazy dog.")
+    if not espeak.is_installed():
+        pytest.skip("the demo extra (espeakng-loader) is not installed")
+    pcm, rate_hz = espeak.synthesize("The quick brown fox jumps over the lazy dog.")
     return resample(pcm, from_hz=rate_hz, to_hz=RATE_HZ)
 
 

@@ -4,10 +4,11 @@ from collections.abc import Awaitable, Callable
 from typing import Unpack
 
 import anyio
+from anyio.lowlevel import checkpoint_if_cancelled
 
 from offhook.errors import UsageError
 from offhook.kit.events import Events
-from offhook.kit.frames import ErrorFrame, Frame, FrameDirection
+from offhook.kit.frames import ErrorFrame, Frame, FrameDirection, OutputAudio, Text
 from offhook.kit.runtime import PosArgsT, Runtime
 
 
@@ -61,7 +62,13 @@ class FrameProcessor:
     async def push_frame(
         self, frame: Frame, direction: FrameDirection = FrameDirection.DOWNSTREAM
     ) -> None:
-        """Give a frame to the neighbour on that side; returns when it has been dealt with."""
+        """Give a frame to the neighbour on that side; returns when it has been dealt with.
+
+        Work that has been cancelled, by the scope of `start_soon`, gets no more speech through.
+        """
+        if isinstance(frame, OutputAudio | Text):
+            # A cancellation reaches a task that was about to go on only after it went on.
+            await checkpoint_if_cancelled()
         if frame is self._passed_on:
             raise UsageError(
                 f"{self.name} passes on {type(frame).__name__} twice",
