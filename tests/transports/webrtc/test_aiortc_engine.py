@@ -4,6 +4,7 @@ import asyncio
 import json
 import random
 import re
+import socket
 import statistics
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -362,10 +363,32 @@ async def test_silence_sends_nothing():
 async def test_the_client_hears_of_its_loss_so_that_it_sends_copies():
     async with calling(bot=echo, has_link=True) as call:
         call.link.fate = lambda number: None if number % 5 == 4 else 0.0
-        await call.client.talk(encoded(tone(frames=120)))
-        received = call.client.peer_connection
-        assert received.connectionState == "connected"
-        await call.client.until(lambda: call.client.losses)
+        await call.client.talk(encoded(tone(frames=60)))
+        await call.client.until(lambda: any(10 < percent < 30 for percent in call.client.losses))
+
+
+@pytest.mark.parametrize(
+    "datagram", [b"", b"\x00", b"\x16", b"\x80", b"\x80\x60" * 20, b"\x81\xc8" * 9]
+)
+async def test_a_stranger_s_datagram_harms_nobody(datagram):
+    async with calling(bot=echo) as call:
+        sdp = call.client.peer_connection.remoteDescription.sdp
+        fields = next(line for line in sdp.splitlines() if line.startswith("a=candidate:")).split()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+            stranger.sendto(datagram, (fields[4], int(fields[5])))
+        call.client.received.clear()
+        await call.client.talk(encoded(tone(frames=10)))
+        await call.client.until(lambda: len(call.client.received) >= 10)
+        assert call.connection.is_connected()
+
+
+async def test_a_codec_that_is_not_ours_and_a_broken_packet_are_ignored():
+    async with calling(bot=echo) as call:
+        header = bytes([0x80, 77, 0, 1]) + bytes(8)
+        call.client.path.send(header + b"other codec")
+        call.client.send_packet(b"", number=0)
+        await call.client.talk(encoded(tone(frames=10)), first=1)
+        await call.client.until(lambda: len(call.client.received) >= 10)
 
 
 # Restart

@@ -98,7 +98,7 @@ def certificate_context() -> SSL.Context:
 @contextmanager
 def _with_certificate(certificate: RTCCertificate) -> Iterator[None]:
     """Let a peer connection take this certificate; its constructor has no parameter for one."""
-    original = RTCCertificate.generateCertificate
+    original = vars(RTCCertificate)["generateCertificate"]  # the class method itself, unbound
     RTCCertificate.generateCertificate = lambda: certificate  # type: ignore[method-assign]
     try:
         yield
@@ -200,6 +200,8 @@ class MediaPath:
         """Stand in for the library's own sender and receiver, which would start tasks."""
 
     def _data_received(self, data: bytes, component: int) -> None:
+        if not data:
+            return  # a stranger's empty datagram would end the library's DTLS task
         if not 127 < data[0] < 192 or rtp.is_rtcp(data):  # noqa: PLR2004 -- RFC 7983 §7
             self._pass_on(data, component)
             return

@@ -33,12 +33,13 @@ class SmallWebRTCTransport:
         params: What the bot hears and says, and how.
         webrtc_connection: The `webrtc_connection` of the runner's arguments.
 
-    Events:
-        `on_client_connected(transport, client)`: the client is there and the bot listens. What the
-            client sent before is delivered after this.
-        `on_client_disconnected(transport, client)`: the client has gone, by itself. Usually the
-            handler does `await task.cancel()`; a bot that does nothing is ended a little later.
-        `on_app_message(transport, message, sender)`: the client sent a message of any kind.
+    Its events, for `event_handler`:
+
+    - `on_client_connected(transport, client)`: the client is there and the bot listens. What the
+      client sent before is delivered after this.
+    - `on_client_disconnected(transport, client)`: the client has gone, by itself. Usually the
+      handler does `await task.cancel()`; a bot that does nothing is ended a little later.
+    - `on_app_message(transport, message, sender)`: the client sent a message of any kind.
     """
 
     def __init__(
