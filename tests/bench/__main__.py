@@ -30,7 +30,7 @@ def main() -> int:
     began, figures = time.perf_counter(), []
     for figure in measure(options.only or GROUPS, is_quick=options.quick):
         figures.append(figure)
-        print(f"  {figure.name}", file=sys.stderr)
+        print(f"{time.perf_counter() - began:6.1f} s  {figure.name}", file=sys.stderr)
     took_s = time.perf_counter() - began
     print(table(figures))
     notes = {figure.name: figure.note for figure in figures if figure.note}

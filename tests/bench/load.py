@@ -41,6 +41,7 @@ class Peer:
         self._sent = 0
         self._turns_sent: list[float] = []
         self._arrived: list[tuple[float, bytes]] = []
+        self._was_quiet = True
 
     async def offer(self) -> str:
         """Make an offer with all its candidates."""
@@ -63,12 +64,13 @@ class Peer:
         self._timer = asyncio.get_running_loop().call_at(self._due, self._send)
 
     def forget(self) -> None:
-        """Count from now on."""
+        """Count from now on, in the middle of a turn or not."""
         self._arrived = []
+        self._was_quiet = False
 
     def counted(self) -> dict[str, Any]:
         """Return what was counted, times in ms; the decoding is done here, when it is over."""
-        listener = voice.Listener()
+        listener = voice.Listener(was_quiet=self._was_quiet)
         times = [at for at, _ in self._arrived]
         begun = [at for at, payload in self._arrived if listener.is_beginning(payload)]
         return {

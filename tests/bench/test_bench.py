@@ -98,6 +98,14 @@ def test_the_voice_talks_and_pauses_and_a_listener_hears_each_beginning():
     assert heard[1] - heard[0] == pytest.approx(len(packets), abs=2)
 
 
+def test_a_listener_that_comes_in_the_middle_of_a_turn_waits_for_the_next():
+    packets = voice.packets()
+    listener = voice.Listener(was_quiet=False)
+    heard = [n for n, each in enumerate(packets * 2) if listener.is_beginning(each)]
+    assert len(heard) == 1
+    assert heard[0] >= len(packets)
+
+
 def test_a_process_is_seen_with_its_memory_and_its_processor_time():
     before = process.cpu_ns(os.getpid())
     end = time.process_time() + 0.02

@@ -23,11 +23,15 @@ def packets() -> list[bytes]:
 
 
 class Listener:
-    """Finds out at which packets of a stream the voice begins after a pause."""
+    """Finds out at which packets of a stream the voice begins after a pause.
 
-    def __init__(self) -> None:
+    Args:
+        was_quiet: Whether there was a pause before the first packet.
+    """
+
+    def __init__(self, *, was_quiet: bool = True) -> None:
         self._decoder = OpusDecoder(sample_rate_hz=8_000)
-        self._quiet = QUIET_PACKETS
+        self._quiet = QUIET_PACKETS if was_quiet else 0
 
     def is_beginning(self, payload: bytes) -> bool:
         """Take the next packet."""
