@@ -22,7 +22,7 @@ class UnknownEventError(UsageError):
 
     def __init__(self, name: str, known: Iterable[str]) -> None:
         super().__init__(f"there is no event {name!r}; there is {', '.join(sorted(known))}")
-        self.name = name
+        self.name: str = name
 
 
 class Events:

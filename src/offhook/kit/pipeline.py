@@ -89,13 +89,13 @@ class PipelineTask:
         enable_rtvi: bool = True,
         idle_timeout_secs: float | None = 300.0,
     ) -> None:
-        self.params = params or PipelineParams()
+        self.params: PipelineParams = params or PipelineParams()
         self._processors = list(pipeline.processors)
         self._rtvi = _place_rtvi(self._processors, enabled=enable_rtvi)
         inputs = [part for part in self._processors if isinstance(part, InputTransport)]
         outputs = [part for part in self._processors if isinstance(part, OutputTransport)]
-        self.has_audio_in = any(part.params.audio_in_enabled for part in inputs)
-        self.has_audio_out = any(part.params.audio_out_enabled for part in outputs)
+        self.has_audio_in: bool = any(part.params.audio_in_enabled for part in inputs)
+        self.has_audio_out: bool = any(part.params.audio_out_enabled for part in outputs)
         self._idle_timeout_s = idle_timeout_secs
         names = ("on_pipeline_started", "on_pipeline_finished", "on_pipeline_error")
         self._events = Events(self, (*names, "on_idle_timeout"))

@@ -16,7 +16,7 @@ class FrameProcessor:
     """Takes the frames it knows, passes on the others.
 
     Override `process_frame`, `match` on the frame, and hand everything else to `push_frame` (or to
-    `super().process_frame`, which does just that):
+    `super().process_frame`, which does just that)::
 
         async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
             match frame:
@@ -31,7 +31,7 @@ class FrameProcessor:
     """
 
     def __init__(self, *, events: Events | None = None) -> None:
-        self.events = Events(self, ()) if events is None else events
+        self.events: Events = Events(self, ()) if events is None else events
         self._previous: FrameProcessor | None = None
         self._next: FrameProcessor | None = None
         self._runtime: Runtime | None = None

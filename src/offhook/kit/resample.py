@@ -30,8 +30,10 @@ class Resampler:
         to_channels = channels if to_channels is None else to_channels
         if {channels, to_channels} - LAYOUTS.keys() or min(from_hz, to_hz) <= 0:
             raise UsageError("audio has one or two channels and a positive sample rate")
-        self.from_hz, self.to_hz = from_hz, to_hz
-        self.channels, self.to_channels = channels, to_channels
+        self.from_hz: int = from_hz
+        self.to_hz: int = to_hz
+        self.channels: int = channels
+        self.to_channels: int = to_channels
         # The engine would make mono 3 dB quieter on its way to stereo: it only changes the rate.
         self._fewer = min(channels, to_channels)
         self._engine = self._new_engine()

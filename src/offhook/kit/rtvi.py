@@ -37,12 +37,13 @@ def server_message(data: object) -> OutputMessage:
 class RTVIProcessor(FrameProcessor):
     """Speaks RTVI with the client. `PipelineTask` adds one if the pipeline has none.
 
-    Events:
-        `on_client_ready(rtvi)`: answer with `await rtvi.set_bot_ready()`. Without a handler that
-            happens by itself.
-        `on_client_message(rtvi, message)`: answer with `send_server_response` or
-            `send_error_response`, if at all.
-        `on_send_text(rtvi, text)`: the user typed something.
+    Its events, for `event_handler`:
+
+    - `on_client_ready(rtvi)`: answer with `await rtvi.set_bot_ready()`. Without a handler that
+      happens by itself.
+    - `on_client_message(rtvi, message)`: answer with `send_server_response` or
+      `send_error_response`, if at all.
+    - `on_send_text(rtvi, text)`: the user typed something.
 
     Messages are handled in order, one at a time, beside the audio.
     """

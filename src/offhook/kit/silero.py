@@ -45,7 +45,7 @@ class SileroVADAnalyzer:
     """
 
     def __init__(self, *, params: VADParams | None = None) -> None:
-        self.params = params or VADParams()
+        self.params: VADParams = params or VADParams()
         self._confirmation = SpeechConfirmation(self.params)
         self._model = _prewarmed.pop() if _prewarmed else _load_model()
         self._resampler: Resampler | None = None

@@ -96,7 +96,7 @@ class InputTransport(FrameProcessor):
 
     def __init__(self, transport: Transport, params: TransportParams, events: Events) -> None:
         super().__init__(events=events)
-        self.params = params
+        self.params: TransportParams = params
         self._transport = transport
         self._vad = params.vad_analyzer
         self._turns: Turns = params.turns or VADTurns()
@@ -149,7 +149,7 @@ class OutputTransport(FrameProcessor):
 
     def __init__(self, transport: Transport, params: TransportParams, events: Events) -> None:
         super().__init__(events=events)
-        self.params = params
+        self.params: TransportParams = params
         self._transport = transport
         self._queue = BoundedQueue[Frame](QUEUE_LIMIT_S, _duration_s)
         self._sending: anyio.CancelScope | None = None

@@ -61,7 +61,7 @@ class SpeechConfirmation:
 
     def __init__(self, params: VADParams) -> None:
         self._params = params
-        self.state = VADState.QUIET
+        self.state: VADState = VADState.QUIET
         self._lasted_s = 0.0
 
     def receive(self, *, is_speech: bool, duration_s: float) -> VADEvent | None:

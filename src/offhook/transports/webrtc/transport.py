@@ -45,7 +45,7 @@ class SmallWebRTCTransport:
     def __init__(
         self, *, params: TransportParams, webrtc_connection: SmallWebRTCConnection
     ) -> None:
-        self.params = params
+        self.params: TransportParams = params
         self._connection = webrtc_connection
         self._events = Events(self, EVENTS)
         self._input = InputTransport(self, params, self._events)
