@@ -30,11 +30,18 @@ def test_anything_that_comes_proves_that_the_client_is_there():
         assert liveness.verdict(now=now + 0.9) is None
 
 
-def test_a_client_that_reconnects_has_the_time_to_connect_again():
+def test_a_client_that_reconnects_has_more_time_but_not_as_much_as_a_new_one():
     liveness = watch()
     liveness.connected(now=1.0)
     liveness.connecting(now=5.0)
-    assert liveness.verdict(now=64.9) is None
-    assert liveness.verdict(now=65.0) is EndReason.CLIENT_LOST
+    assert liveness.verdict(now=20.9) is None
+    assert liveness.verdict(now=21.0) is EndReason.CLIENT_LOST
     liveness.connected(now=6.0)
     assert liveness.verdict(now=13.9) is None
+
+
+def test_a_client_that_begins_again_before_it_ever_connected_has_all_its_time():
+    liveness = watch()
+    liveness.connecting(now=5.0)
+    assert liveness.verdict(now=64.9) is None
+    assert liveness.verdict(now=65.0) is EndReason.NEVER_CONNECTED
