@@ -346,7 +346,7 @@ async def test_neither_direction_starts_a_thread():
     async with calling(bot=echo) as call:
         await call.client.talk(encoded(tone(frames=25)))
         await call.client.until(lambda: len(call.client.received) > 20)
-        assert threads() == before
+        assert threads() <= before
 
 
 async def test_silence_sends_nothing():

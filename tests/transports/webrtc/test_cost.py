@@ -60,8 +60,10 @@ class Echo:
 async def test_a_talking_session_costs_at_most_half_of_the_library_s_own_echo():
     packets = speech_like()
     echoes = [Echo("ours"), Echo("stock")]
+    async with anyio.create_task_group() as group:
+        for echo in echoes:
+            group.start_soon(echo.start)
     for echo in echoes:
-        await echo.start()
         echo.tell()
     async with anyio.create_task_group() as group:
         for echo in echoes:

@@ -23,7 +23,7 @@ async def test_a_rehearsal_ends_soon_leaves_no_socket_and_starts_no_thread():
         await rehearse()
     await anyio.wait_all_tasks_blocked()
     assert descriptors() == open_before
-    assert threads() == before
+    assert threads() <= before
 
 
 async def test_the_certificate_of_a_rehearsal_is_that_of_the_session():
@@ -36,13 +36,13 @@ async def test_the_certificate_of_a_rehearsal_is_that_of_the_session():
 def test_preloading_starts_no_thread():
     before = threads()
     preload()
-    assert threads() == before
+    assert threads() <= before
 
 
 def test_a_rehearsal_in_the_template_leaves_no_thread_no_socket_and_no_key():
     mine = prepare_certificate()
     open_before, before = descriptors(), threads()
     prewarm()
-    assert threads() == before
+    assert threads() <= before
     assert descriptors() == open_before
     assert prepare_certificate() is not mine
