@@ -58,6 +58,8 @@ def run_template(sock: socket.socket) -> NoReturn:
         check_in_a_child(boot)
     else:
         try_to_preload(boot)
+    # Where something imported ignores it, there would be no child to wait for.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     send_record(sock, _report(boot, preload_ms=(time.perf_counter() - started) * 1000))
     serve(sock, boot)
 
