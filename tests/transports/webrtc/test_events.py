@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from offhook.errors import UsageError
-from offhook.transports.webrtc.events import Events
+from offhook.transports.webrtc.events import MESSAGES_LIMIT, Events
 
 
 @asynccontextmanager
@@ -99,6 +99,26 @@ async def test_only_so_many_early_messages_are_kept():
         events.take({"n": 9})
         await done.wait()
     assert heard == [0, 1, 9]
+
+
+async def test_a_slow_handler_does_not_make_the_line_of_messages_endless():
+    events = Events(None, early_messages=1)
+    heard, done = [], anyio.Event()
+
+    @events.handler("app-message")
+    async def message_came(subject, message):
+        heard.append(message["n"])
+        if len(heard) == MESSAGES_LIMIT:
+            done.set()
+
+    async with running(events):
+        events.release()
+        for n in range(MESSAGES_LIMIT + 5):
+            events.take({"n": n})
+        await done.wait()
+        events.take({"n": "later"})
+    assert heard[:MESSAGES_LIMIT] == list(range(MESSAGES_LIMIT))
+    assert MESSAGES_LIMIT not in heard
 
 
 async def test_a_handler_that_fails_or_hangs_stops_no_other():

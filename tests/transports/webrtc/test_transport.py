@@ -28,6 +28,7 @@ from offhook.transports.webrtc import (
     WebRTCSettings,
 )
 from offhook.transports.webrtc.opus import OpusDecoder
+from offhook.transports.webrtc.transport import WAITING_LIMIT
 
 
 def tone(hz: float, *, rate_hz: int, seconds: float) -> bytes:
@@ -94,6 +95,19 @@ async def test_a_client_that_comes_later_is_announced_once_and_before_what_it_sa
         await connection.client_says({"a": 2})
         await recorder.until(InputMessage, count=2)
     assert told == [("connected", connection), (1, "pc-1"), (2, "pc-1")]
+
+
+async def test_a_client_cannot_make_the_line_of_messages_endless():
+    connection, recorder = FakeConnection(), Recorder()
+    transport = transport_over(connection)
+    for n in range(WAITING_LIMIT + 5):
+        await connection.client_says({"n": n})
+    async with talking(connection, recorder, transport=transport):
+        await recorder.until(InputMessage, count=WAITING_LIMIT)
+        await connection.client_says({"n": "later"})
+        await recorder.until(InputMessage, count=WAITING_LIMIT + 1)
+    heard = [frame.data["n"] for frame in recorder.frames if isinstance(frame, InputMessage)]
+    assert heard == [*range(WAITING_LIMIT), "later"]
 
 
 async def test_a_bot_speaks_as_soon_as_its_client_is_connected():

@@ -15,6 +15,8 @@ log = logging.getLogger(__name__)
 EVENTS: Final = ("connected", "disconnected", "closed", "app-message")
 LAST_WORDS: Final = frozenset({"disconnected", "closed"})
 LAST_HANDLERS_S: Final = 1.0
+MESSAGES_LIMIT: Final = 1000
+"""Messages that may wait for a handler that is slow."""
 
 Handler = Callable[..., Awaitable[object]]
 
@@ -24,7 +26,7 @@ class Events:
 
     A handler of a lifecycle event may take as long as it likes. Messages are handled one at a
     time, in the order in which they came, once `release` has been called; before that a bounded
-    number of them is kept.
+    number of them is kept, and never more than `MESSAGES_LIMIT`.
     """
 
     def __init__(self, subject: object, *, early_messages: int) -> None:
@@ -68,9 +70,10 @@ class Events:
         self._wake()
 
     def take(self, message: dict[str, object]) -> None:
-        """Queue a message for the handlers."""
-        if not self._is_released and len(self._messages) >= self._early_messages:
-            log.warning("early message dropped", extra={"kept": len(self._messages)})
+        """Queue a message for the handlers; one too many for them is dropped."""
+        limit = MESSAGES_LIMIT if self._is_released else self._early_messages
+        if len(self._messages) >= limit:
+            log.warning("message dropped", extra={"waiting": len(self._messages)})
             return
         self._messages.append(message)
         self._wake()

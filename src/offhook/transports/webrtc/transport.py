@@ -23,6 +23,8 @@ from offhook.transports.webrtc.connection import SmallWebRTCConnection
 
 log = logging.getLogger(__name__)
 
+WAITING_LIMIT: Final = 1000
+"""Messages that may wait for a pipeline that is slow."""
 EVENTS: Final = ("on_client_connected", "on_client_disconnected", "on_app_message")
 
 
@@ -160,5 +162,8 @@ class SmallWebRTCTransport:
                 self._events.emit("on_client_disconnected", self._connection)
 
     def _deliver_soon(self, frame: Frame) -> None:
+        if len(self._waiting) >= WAITING_LIMIT:
+            log.warning("frame dropped", extra={"frame": type(frame).__name__})
+            return
         self._waiting.append(frame)
         self._came.set()
