@@ -96,10 +96,6 @@ class Client:
         """Get plain data."""
         return self.ask(self.prepare("GET", path)).json()
 
-    def delete(self, path: str) -> int:
-        """Delete; return the status, since what is to go may have gone already."""
-        return self.ask(self.prepare("DELETE", path)).status
-
 
 def _length(head: bytes) -> int:
     for line in head.split(b"\r\n"):

@@ -124,7 +124,7 @@ def measure_first_audio(subject: Subject, scale: Scale) -> Iterator[Figure]:
                 heard.append(heard_s * 1e3 - exchange.sent_ns / 1e6)
                 left.append(subject.timeline(report.session_id)["first_audio_out"] * 1e3)
             callers.hang_up()
-            subject.end(report.session_id)
+            subject.end(report.pid)
     yield Figure(name="offer → first sound heard by the client", unit="ms", values=tuple(heard))
     yield Figure(
         name="accepted → first audio out (timeline)",
@@ -166,5 +166,5 @@ def _starts(
         subject.family.wait_until_warm(idle)
         start = subject.start(request)
         starts.append(start)
-        subject.end(start.session_id)
+        subject.end(start.pid)
     return starts[warm_up:]

@@ -2,7 +2,9 @@
 
 import contextlib
 import json
+import os
 import select
+import signal
 import socket
 import tempfile
 import time
@@ -40,7 +42,7 @@ class Start:
     assigned_to_first_line: float
     lease_to_answer: float
     round_trip: float
-    session_id: str
+    pid: int
 
 
 class Subject:
@@ -103,7 +105,7 @@ class Subject:
             assigned_to_first_line=(first_line_s - steps["worker_leased"]) * 1e3,
             lease_to_answer=(steps["answer_sent"] - steps["worker_leased"]) * 1e3,
             round_trip=(exchange.answered_ns - exchange.sent_ns) / 1e6,
-            session_id=report.session_id,
+            pid=report.pid,
         )
 
     def burst(self, sdp: str, role: str, count: int) -> list[tuple[Exchange, Report]]:
@@ -136,24 +138,19 @@ class Subject:
             for client in clients:
                 client.close()
 
-    def end(self, session_id: str) -> None:
-        """End a session and wait for the end of its process."""
-        self.client.delete(f"/sessions/{session_id}")
+    def end(self, pid: int) -> None:
+        """End the worker of a session whose caller never came.
+
+        By force: asked politely, it would wait some seconds for the caller, to say goodbye.
+        """
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
     def end_all(self) -> None:
-        """End all sessions at once, and wait for the end of their processes."""
-        listed = self.client.get("/sessions")["sessions"]
-        clients = [Client(self.server.url) for _ in listed]
-        try:
-            ends = [
-                Exchange(client.connect(), client.prepare("DELETE", f"/sessions/{session['id']}"))
-                for client, session in zip(clients, listed, strict=True)
-            ]
-            for end in ends:
-                end.finish()
-        finally:
-            for client in clients:
-                client.close()
+        """End all sessions at once, and wait until they are over."""
+        for session in self.client.get("/sessions")["sessions"]:
+            if session["pid"]:
+                self.end(session["pid"])
         wait_for(lambda: not self.client.get("/sessions")["sessions"], "the sessions' end")
 
 
