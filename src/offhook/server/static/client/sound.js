@@ -5,9 +5,11 @@ import { Lanes } from "./lanes.js";
 import { Meter } from "./meters.js";
 
 const TICK_MS = 25;
-const DRAW_EVERY = 2;
-const DRAW_EVERY_CALMLY = 8;
-const ARIA_EVERY = 40;
+// All of these in ticks.
+const METERS_EVERY = 2;
+const LANES_EVERY = 4;
+const CALMLY_EVERY = 8;
+const ANNOUNCED_EVERY = 40;
 /** Louder than this is a voice, not the noise of a line. */
 const AUDIBLE = 0.1;
 
@@ -17,6 +19,7 @@ export class Sound {
   #unlock = byId("unlock");
   #lanes = new Lanes(byId("lanes"));
   #meters = { you: null, bot: null };
+  #levels = { you: 0, bot: 0 };
   #peaks = { you: 0, bot: 0 };
   #ticker = null;
   #ticks = 0;
@@ -84,20 +87,28 @@ export class Sound {
     this.#ticks += 1;
     for (const who of ["you", "bot"]) {
       const level = this.#meters[who]?.level() ?? 0;
+      this.#levels[who] = level;
       this.#peaks[who] = Math.max(this.#peaks[who], level);
       if (who === "bot" && level > AUDIBLE) this.#heard();
     }
-    const every = this.#isCalm.matches ? DRAW_EVERY_CALMLY : DRAW_EVERY;
-    if (this.#ticks % every === 0) this.#draw();
+    if (this.#isDue(METERS_EVERY)) this.#drawMeters();
+    if (this.#isDue(LANES_EVERY)) this.#drawLanes();
   }
 
-  #draw() {
-    const { you, bot } = this.#peaks;
-    this.#lanes.push(you, bot);
-    this.#show("you", you);
-    this.#show("bot", bot);
-    document.body.style.setProperty("--bot-level", this.#isCalm.matches ? "0" : bot.toFixed(3));
-    if (this.#ticks % ARIA_EVERY === 0) for (const who of ["you", "bot"]) this.#announce(who, this.#peaks[who]);
+  /** Those who want it calm see everything change more rarely. */
+  #isDue(every) {
+    return this.#ticks % (this.#isCalm.matches ? CALMLY_EVERY : every) === 0;
+  }
+
+  #drawMeters() {
+    for (const who of ["you", "bot"]) this.#show(who, this.#levels[who]);
+    const halo = this.#isCalm.matches ? 0 : this.#levels.bot;
+    document.body.style.setProperty("--bot-level", halo.toFixed(3));
+    if (this.#ticks % ANNOUNCED_EVERY === 0) for (const who of ["you", "bot"]) this.#announce(who, this.#levels[who]);
+  }
+
+  #drawLanes() {
+    this.#lanes.push(this.#peaks.you, this.#peaks.bot);
     this.#peaks = { you: 0, bot: 0 };
   }
 
