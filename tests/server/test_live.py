@@ -101,7 +101,7 @@ async def test_the_session_follows_what_the_worker_reports():
 async def test_what_a_newer_worker_says_is_ignored():
     async with running() as it:
         it.worker.reach("levitated")
-        it.worker.say(WorkerReady(pid=1, boot_ms=0), Answered(request=7))
+        it.worker.say(WorkerReady(pid=1), Answered(request=7))
         it.worker.end("client_left")
     assert it.endings == [Ending(EndReason.CLIENT_LEFT)]
 

@@ -165,8 +165,7 @@ class WorkerReady(Message, frozen=True, kw_only=True, tag="worker_ready"):
     """Worker → server: booted, rehearsed, idle."""
 
     pid: int
-    boot_ms: float
-    rehearse_ms: float = 0.0
+    rehearsed_ms: float = 0.0
     version: int = PROTOCOL_VERSION
 
 
@@ -180,7 +179,7 @@ class StartBot(Message, frozen=True, kw_only=True, tag="start_bot"):
     udp_ports: tuple[int, int] | None = None
     connect_timeout_s: float = 60.0
     handshake_timeout_s: float = 30.0
-    client_lost_after_s: float = 8.0
+    client_lost_after_s: float = 7.0
     close_timeout_s: float = 5.0
 
 

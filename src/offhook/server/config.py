@@ -75,7 +75,7 @@ class Config:
     start_timeout_s: float = setting(10.0, "Longest wait for a worker.")
     connect_timeout_s: float = setting(60.0, "Longest wait for the client's media.")
     handshake_timeout_s: float = setting(30.0, "Longest wait between client-ready and bot-ready.")
-    client_lost_after_s: float = setting(8.0, "Silence after which a client counts as lost.")
+    client_lost_after_s: float = setting(7.0, "Silence after which a client counts as lost.")
     unresponsive_after_s: float = setting(30.0, "Silence after which a bot's process is ended.")
     close_timeout_s: float = setting(5.0, "Longest polite ending of a session, before force.")
     request_ttl_s: float = setting(60.0, "How long a /start waits for its offer.")

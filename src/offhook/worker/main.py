@@ -14,23 +14,16 @@ import anyio
 
 from offhook.channel import Channel, ChannelClosedError
 from offhook.clock import SystemClock
-from offhook.errors import WorkerError
 from offhook.kernel import die_with_parent, limit_worker
 from offhook.protocol.control import BootTemplate, ExitCode, StartBot, WorkerReady
-from offhook.transports.webrtc.rehearse import rehearse as rehearse_webrtc
 from offhook.transports.webrtc.udp import new_event_loop
 from offhook.worker.load import Bot, bot_of
+from offhook.worker.rehearsal import rehearse as rehearse_now
 from offhook.worker.session import WorkerSession
 
 log = logging.getLogger(__name__)
 
 REHEARSAL_TIMEOUT_S: Final = 3.0
-
-
-class RehearsalError(WorkerError):
-    """The worker stumbled before it had a session; it is better to take another."""
-
-    code = "rehearsal_failed"
 
 
 def run_worker(boot: BootTemplate, module: ModuleType, *, channel: int, rehearse: bool) -> NoReturn:
@@ -65,8 +58,8 @@ def settle(boot: BootTemplate) -> None:
     limit_worker()
     faulthandler.enable()
     faulthandler.register(signal.SIGUSR1, all_threads=True)
-    if "numpy" in sys.modules:
-        sys.modules["numpy"].random.seed()  # the one generator that would be the same in all
+    if "numpy.random" in sys.modules:  # else it would be imported here, 3 MiB for nothing
+        sys.modules["numpy.random"].seed()  # the one generator that would be the same in all
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # both are text files
     for chatty in ("aioice", "aiortc"):
@@ -77,15 +70,13 @@ def settle(boot: BootTemplate) -> None:
 
 async def serve(channel: Channel, bot: Bot, rehearse: bool) -> int:  # noqa: FBT001 -- anyio.run passes by position
     """Rehearse, report, wait for the one session, run it; return the exit code."""
-    booted = time.perf_counter()
+    begun = time.perf_counter()
     if rehearse:
-        with anyio.fail_after(REHEARSAL_TIMEOUT_S):
-            await rehearse_webrtc()
-    rehearsed = time.perf_counter()
+        with anyio.fail_after(REHEARSAL_TIMEOUT_S):  # one that stumbles is not to get a session
+            await rehearse_now()
+    rehearsed_ms = round((time.perf_counter() - begun) * 1000, 1)
     try:
-        channel.send(
-            WorkerReady(pid=os.getpid(), boot_ms=0.0, rehearse_ms=(rehearsed - booted) * 1e3)
-        )
+        channel.send(WorkerReady(pid=os.getpid(), rehearsed_ms=rehearsed_ms))
         message = (await channel.receive()).message
     except ChannelClosedError:
         return ExitCode.OK  # not needed after all

@@ -79,7 +79,7 @@ class FakeTemplate:
         self.workers: list[FakeWorker] = []
         self.reports = self.boots = self.is_up = True
         self.problem = ""
-        self.first_words: AnyMessage = WorkerReady(pid=1, boot_ms=1.0)
+        self.first_words: AnyMessage = WorkerReady(pid=1)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

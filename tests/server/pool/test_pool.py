@@ -15,7 +15,13 @@ from offhook.ids import SessionId, WorkerId
 from offhook.protocol.control import CloseSession, Heartbeat, SessionEnded, WorkerForked
 from offhook.server.pool.pool import EARLY_EXITS_LIMIT, Lease, Pool, PoolExhaustedError
 from offhook.server.pool.process import WorkerExit
-from offhook.server.pool.state import FIRST_PAUSE_S, MAX_STARTING, START_TIMEOUT_S, Phase
+from offhook.server.pool.state import (
+    FIRST_PAUSE_S,
+    MAX_STARTING,
+    START_QUIET_S,
+    START_TIMEOUT_S,
+    Phase,
+)
 
 S1, S2 = SessionId("local~1"), SessionId("local~2")
 LONG_S = 10.0
@@ -62,6 +68,7 @@ async def test_a_warm_worker_is_leased_once_and_replaced() -> None:
         one, other = await play.lease(S1), await play.lease(S2)
         assert one.worker_id != other.worker_id
         assert (one.session_id, other.session_id) == (S1, S2)
+        play.clock.hands += START_QUIET_S
         await play.warm(2)
         assert play.counts() == (0, 2, 2)
 
@@ -135,6 +142,7 @@ async def test_a_worker_that_is_granted_while_the_asking_is_cancelled_is_not_lea
             scope.cancel()
             await play.lease()
         await until(lambda: first.output_fd < 0)  # it had a session, so it is used up
+        play.clock.hands += START_QUIET_S
         await play.warm(1)
         assert play.counts() == (0, 1, 0)
 
@@ -190,6 +198,7 @@ async def test_without_a_template_the_warm_ones_are_leased_and_not_replaced() ->
         assert not play.pool.is_ready()
         assert play.counts() == (0, 0, 1)
         play.template.is_up = True
+        play.clock.hands += START_QUIET_S
         play.template.up(2)
         await play.warm(1)
 

@@ -9,6 +9,7 @@ from offhook.server.pool.state import (
     FIRST_PAUSE_S,
     LONGEST_PAUSE_S,
     MAX_STARTING,
+    START_QUIET_S,
     START_TIMEOUT_S,
     TRANSITIONS,
     Closed,
@@ -40,6 +41,11 @@ class Play:
         self.state = PoolState(warm=warm)
         self.now = 100.0
 
+    def later(self) -> list[Instruction]:
+        """What happens once a start has been left in peace."""
+        self.now += START_QUIET_S
+        return self(Ticked())
+
     def __call__(self, *events: Event) -> list[Instruction]:
         return [i for event in events for i in self.state.handle(event, now=self.now)]
 
@@ -54,8 +60,22 @@ def test_nothing_is_spawned_before_there_is_a_template() -> None:
 def test_a_warm_worker_is_granted_at_once_and_replaced() -> None:
     play = Play(warm=1)
     play(TemplateUp(1), WorkerBooted(W1))
-    assert play(LeaseWanted(R1)) == [Grant(R1, W1), Spawn(W2, rehearse=True)]
-    assert (play.state.count(Phase.LEASED), play.state.count(Phase.STARTING)) == (1, 1)
+    assert play(LeaseWanted(R1)) == [Grant(R1, W1)]
+    assert play.state.count(Phase.LEASED) == 1
+    assert play.later() == [Spawn(W2, rehearse=True)]
+
+
+def test_a_start_is_left_in_peace_for_a_moment_before_the_next_worker_is_made() -> None:
+    play = Play(warm=2)
+    play(TemplateUp(1), WorkerBooted(W1), WorkerBooted(W2), LeaseWanted(R1))
+    assert play(Ticked()) == []
+    assert play.state.wake_at() == play.now + START_QUIET_S
+
+
+def test_who_has_to_wait_for_a_worker_ends_that_peace() -> None:
+    play = Play(warm=1)
+    play(TemplateUp(1), WorkerBooted(W1), LeaseWanted(R1))
+    assert play(LeaseWanted(R2)) == [Spawn(W2, rehearse=False), Spawn(W3, rehearse=True)]
 
 
 def test_a_worker_that_somebody_waits_for_does_not_rehearse() -> None:
@@ -92,7 +112,9 @@ def test_no_more_than_a_few_boot_at_the_same_time() -> None:
 
 def test_a_new_template_replaces_the_idle_workers_and_spares_the_leased() -> None:
     play = Play(warm=1)
-    play(TemplateUp(1), WorkerBooted(W1), LeaseWanted(R1), WorkerBooted(W2))
+    play(TemplateUp(1), WorkerBooted(W1), LeaseWanted(R1))
+    play.later()
+    play(WorkerBooted(W2))
     assert play(TemplateUp(2)) == [Kill(W2), Spawn(W3, rehearse=True)]
     assert play.state.count(Phase.LEASED) == 1
 
@@ -164,6 +186,7 @@ def test_without_a_template_the_idle_ones_still_serve() -> None:
 def test_closing_kills_who_has_no_session_and_makes_nobody() -> None:
     play = Play(warm=1)
     play(TemplateUp(1), WorkerBooted(W1), LeaseWanted(R1))
+    play.later()
     assert play(Closed()) == [Kill(W2)]
     assert play(WorkerExited(W1), WorkerExited(W2), WorkerExited(W2)) == []
     assert not play.state.is_ready

@@ -17,6 +17,9 @@ MAX_STARTING: Final = 4
 START_TIMEOUT_S: Final = 10.0
 FIRST_PAUSE_S: Final = 0.5
 LONGEST_PAUSE_S: Final = 30.0
+START_QUIET_S: Final = 0.03
+"""After a lease, no worker is made for this long unless one is waited for: making one would compete
+for the processor with the bot that has just been given its call."""
 
 
 class Phase(Enum):
@@ -152,6 +155,7 @@ class PoolState:
     _spawned: int = 0
     _failures: int = 0
     _paused_until: float = 0.0
+    _quiet_until: float = 0.0
     _is_closed: bool = False
 
     def handle(self, event: Event, *, now: float) -> list[Instruction]:  # noqa: C901, PLR0912 -- an arm each
@@ -191,17 +195,16 @@ class PoolState:
                 ])
             case _:
                 assert_never(event)
-        return instructions + self._grant() + self._refill(now=now)
+        return instructions + self._grant(now=now) + self._refill(now=now)
 
     def wake_at(self) -> float | None:
-        """Say when `Ticked` is due: a worker overdue, or the end of a pause."""
+        """Say when `Ticked` is due: a worker overdue, or the end of a pause or a quiet."""
         times = [
             each.started_at + START_TIMEOUT_S
             for each in self._workers.values()
             if each.phase is Phase.STARTING
         ]
-        if self._paused_until:
-            times.append(self._paused_until)
+        times += [until for until in (self._paused_until, self._quiet_until) if until]
         return min(times, default=None)
 
     def count(self, phase: Phase) -> int:
@@ -242,19 +245,22 @@ class PoolState:
             pause = FIRST_PAUSE_S * 2 ** min(self._failures - 2, 10)
             self._paused_until = now + min(pause, LONGEST_PAUSE_S)
 
-    def _grant(self) -> list[Instruction]:
+    def _grant(self, *, now: float) -> list[Instruction]:
         granted: list[Instruction] = []
         for worker, each in self._idle():
             if not self._wanted:
                 break
             each.enter(Phase.LEASED)
             granted.append(Grant(self._wanted.popleft(), worker))
+            self._quiet_until = now + START_QUIET_S
         return granted
 
     def _refill(self, *, now: float) -> list[Instruction]:
         if self._paused_until and now >= self._paused_until:
             self._paused_until = 0.0
-        if self._generation is None or self._is_closed or self._paused_until:
+        if self._wanted or now >= self._quiet_until:
+            self._quiet_until = 0.0
+        if self._generation is None or self._is_closed or self._paused_until or self._quiet_until:
             return []
         starting = self.count(Phase.STARTING)
         missing = len(self._wanted) + self.warm - starting - self.count(Phase.IDLE)

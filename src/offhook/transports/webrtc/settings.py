@@ -25,7 +25,7 @@ class WebRTCSettings:
     ice_servers: tuple[IceServer, ...] = ()
     udp_ports: tuple[int, int] | None = None
     connect_timeout_s: float = 60.0
-    client_lost_after_s: float = 8.0
+    client_lost_after_s: float = 7.0
     early_audio_s: float = 10.0
     early_messages: int = 50
     audio_out_s: float = 0.2
