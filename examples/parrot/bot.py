@@ -18,12 +18,14 @@ from offhook.kit import (
     UserStartedSpeaking,
     UserStoppedSpeaking,
     VADParams,
+    bot_transcription,
     server_message,
 )
 from offhook.runner.types import SmallWebRTCRunnerArguments
 from offhook.services.espeak import EspeakTTS, synthesize
 from offhook.transports.webrtc import SmallWebRTCTransport
 
+GREETING = "Hello! I am a parrot. Say something, and I will repeat it."
 RATE_HZ = 16_000
 LEAD_S = 0.5  # kept from before the user was noticed, so that the first syllable is there
 PAUSE_S = 0.7  # silence that ends a turn
@@ -65,7 +67,7 @@ def samples(seconds: float) -> int:
 
 @cache
 def greeting() -> OutputAudio:
-    return OutputAudio(*synthesize("Hello! I am a parrot. Say something, and I will repeat it."))
+    return OutputAudio(*synthesize(GREETING))
 
 
 def prewarm() -> None:
@@ -89,7 +91,7 @@ async def bot(runner_args: SmallWebRTCRunnerArguments) -> None:
 
     @transport.event_handler("on_client_connected")
     async def on_client_connected(transport, client):
-        await task.queue_frame(greeting())
+        await task.queue_frames([bot_transcription(GREETING), greeting()])
 
     @transport.event_handler("on_client_disconnected")
     async def on_client_disconnected(transport, client):

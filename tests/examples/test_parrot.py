@@ -148,7 +148,12 @@ async def test_it_falls_silent_when_it_is_interrupted(parrot, question):
         caller.speaks(silence(1))
         await caller.is_told("user-stopped-speaking")
         assert likeness(await caller.hears(1), question) > 0.95
-    assert caller.types[:3] == ["bot-started-speaking", "user-started-speaking", "bot-interrupted"]
+    assert caller.types[:4] == [
+        "bot-transcription",
+        "bot-started-speaking",
+        "user-started-speaking",
+        "bot-interrupted",
+    ]
 
 
 async def test_of_a_long_story_it_remembers_the_end(parrot, story):
@@ -203,6 +208,7 @@ async def test_it_talks_with_a_real_client(parrot, question):
     types = [message["type"] for message in client.messages]
     assert "bot-ready" in types
     assert [kind for kind in types if kind not in {"bot-ready", "signalling"}] == [
+        "bot-transcription",
         "bot-started-speaking",
         "user-started-speaking",
         "bot-interrupted",

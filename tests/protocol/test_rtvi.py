@@ -168,9 +168,7 @@ def test_a_compatible_client_is_told_the_version_it_expects(client, announced):
     assert rtvi.negotiate(client) == rtvi.Negotiated(announced, None)
 
 
-INCOMPATIBLE = (
-    "is not compatible with server protocol 2.2.0. Compatibility issues may occur."
-)
+INCOMPATIBLE = "is not compatible with server protocol 2.2.0. Compatibility issues may occur."
 
 
 @pytest.mark.parametrize(
@@ -238,5 +236,10 @@ def test_messages_are_built_as_clients_expect_them():
         "data": {"t": "set-voice", "d": {"ok": True}},
     }
     assert rtvi.server_response(asked)["data"] == {"t": "set-voice"}
+    assert rtvi.bot_transcription("Hi.") == {
+        **label,
+        "type": "bot-transcription",
+        "data": {"text": "Hi."},
+    }
     assert rtvi.server_message({"a": 1}) == {**label, "type": "server-message", "data": {"a": 1}}
     assert rtvi.signal(rtvi.Signal.USER_MUTE_STARTED) == {**label, "type": "user-mute-started"}

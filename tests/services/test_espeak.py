@@ -13,6 +13,7 @@ from offhook.kit import (
     ErrorFrame,
     Interruption,
     OutputAudio,
+    OutputMessage,
     Start,
     Text,
     resample,
@@ -118,6 +119,8 @@ async def test_texts_are_spoken_in_order_before_the_end():
     spoken = recorder.of(OutputAudio)
     apart = await size_of("one") + await size_of("two")
     assert sum(len(frame.pcm) for frame in spoken) == apart
+    written = [frame.data["data"] for frame in recorder.of(OutputMessage)]
+    assert written == [{"text": "one"}, {"text": "two"}]
     assert recorder.of(Text) == []
 
 

@@ -34,7 +34,7 @@ from offhook.kit.pipeline import (
 )
 from offhook.kit.processor import FrameProcessor
 from offhook.kit.resample import Resampler, resample
-from offhook.kit.rtvi import RTVIProcessor, server_message
+from offhook.kit.rtvi import RTVIProcessor, bot_transcription, server_message
 from offhook.kit.runner import PipelineRunner
 from offhook.kit.silero import SileroVADAnalyzer
 from offhook.kit.transport import InputTransport, OutputTransport, Transport, TransportParams
@@ -85,6 +85,7 @@ __all__ = [
     "VADParams",
     "VADTurns",
     "WebSocketRunnerArguments",
+    "bot_transcription",
     "resample",
     "server_message",
 ]

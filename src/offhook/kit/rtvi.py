@@ -34,6 +34,11 @@ def server_message(data: object) -> OutputMessage:
     return OutputMessage(rtvi.server_message(data))
 
 
+def bot_transcription(text: str) -> OutputMessage:
+    """Make a frame that shows the client's user what the bot says; push it ahead of the audio."""
+    return OutputMessage(rtvi.bot_transcription(text))
+
+
 class RTVIProcessor(FrameProcessor):
     """Speaks RTVI with the client. `PipelineTask` adds one if the pipeline has none.
 

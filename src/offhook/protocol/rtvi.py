@@ -265,6 +265,11 @@ def server_message(data: object) -> JsonObject:
     return _message("server-message", data)
 
 
+def bot_transcription(text: str) -> JsonObject:
+    """Say in writing what the bot says in speech, whole sentences at a time."""
+    return _message("bot-transcription", {"text": text})
+
+
 def signal(kind: Signal) -> JsonObject:
     """Say that something happened."""
     return {"label": LABEL, "type": kind.value}

@@ -25,6 +25,7 @@ from offhook.kit.frames import (
 )
 from offhook.kit.processor import FrameProcessor
 from offhook.kit.queue import BoundedQueue
+from offhook.kit.rtvi import bot_transcription
 
 log = logging.getLogger(__name__)
 
@@ -131,6 +132,7 @@ class EspeakTTS(FrameProcessor):
                 continue
             with anyio.CancelScope() as scope:
                 self._speaking = scope
+                await self.push_frame(bot_transcription(frame.text))
                 await self._speak(frame.text)
 
     async def _speak(self, text: str) -> None:
