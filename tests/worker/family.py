@@ -62,9 +62,13 @@ class Worker:
         assert isinstance(message, SessionEnded)
         return message
 
+    def read(self) -> bytes:
+        """Wait for something that it prints; nothing is the end of it."""
+        return os.read(self._output, READ_BYTES)
+
     def reap(self) -> int:
         """Wait for the end of the process; return its exit code, negative for a signal."""
-        while data := os.read(self._output, READ_BYTES):
+        while data := self.read():
             self.printed += data
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
