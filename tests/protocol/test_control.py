@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 from offhook.errors import BadMessageError
 from offhook.protocol.control import (
     AnyMessage,
+    BootTemplate,
     Candidates,
     Heartbeat,
     IceCandidate,
     IceServer,
+    SessionSettings,
     StartBot,
     decode,
     encode,
@@ -51,10 +53,10 @@ def test_a_field_with_a_default_may_be_missing():
 
 
 def test_nested_records_keep_their_types():
-    message = StartBot(
-        session_id="a~b",
-        kind="webrtc",
-        ice_servers=(IceServer(urls="stun:a"), IceServer(urls=("turn:b", "turn:c"), username="u")),
+    servers = (IceServer(urls="stun:a"), IceServer(urls=("turn:b", "turn:c"), username="u"))
+    settings = SessionSettings(ice_servers=servers, udp_ports=(40000, 40010))
+    message = BootTemplate(
+        bot="bot.py", generation=1, start_method="fork", supervisor_pid=1, settings=settings
     )
     assert decode(encode(message)) == message
     candidates = Candidates(candidates=(IceCandidate(candidate="", sdp_mid="0"),))

@@ -16,6 +16,7 @@ from offhook.protocol.control import (
     CloseSession,
     Heartbeat,
     SessionEnded,
+    SessionSettings,
     StartBot,
     WorkerReady,
 )
@@ -43,7 +44,7 @@ async def served(
     codes: list[int] = []
 
     async def work(channel: Channel) -> None:
-        codes.append(await serve(channel, bot, rehearse))
+        codes.append(await serve(channel, bot, SessionSettings(), rehearse))
 
     with Channel(ours) as server, Channel(theirs) as channel:
         async with anyio.create_task_group() as group:
@@ -73,7 +74,7 @@ async def test_one_that_is_gone_before_it_is_ready_is_no_error() -> None:
     ours, theirs = socket_pair()
     ours.close()
     with Channel(theirs) as channel:
-        assert await serve(channel, returns, False) == 0
+        assert await serve(channel, returns, SessionSettings(), False) == 0
 
 
 async def test_its_one_session_runs_and_it_ends_in_order() -> None:

@@ -24,6 +24,7 @@ from offhook.protocol.control import (
     Offer,
     Progress,
     SessionEnded,
+    SessionSettings,
     StartBot,
     StopServer,
 )
@@ -80,8 +81,8 @@ class Desk:
         assert self.engine.listener is not None
         return self.engine.listener
 
-    async def run(self, session: WorkerSession) -> None:
-        self.ending = await session.run()
+    async def run(self, session: WorkerSession, start: StartBot) -> None:
+        self.ending = await session.run(start)
         self._over.set()
 
     async def hear(self) -> AnyMessage:
@@ -131,21 +132,18 @@ async def session_of(
     server_reads: bool = True,
 ) -> AsyncIterator[Desk]:
     ours, theirs = socket_pair()
-    start = StartBot(
-        session_id="local~x",
-        kind="webrtc",
-        body=body,
-        close_timeout_s=close_timeout_s,
-        handshake_timeout_s=handshake_timeout_s,
+    start = StartBot(session_id="local~x", kind="webrtc", body=body)
+    settings = SessionSettings(
+        close_timeout_s=close_timeout_s, handshake_timeout_s=handshake_timeout_s
     )
     with Channel(ours) as server, Channel(theirs) as channel:
         desk = Desk(server, engine)
         connection = partial(SmallWebRTCConnection, engine=desk.make_engine)
         session = WorkerSession(
-            channel, start, bot, clock=clock or JumpyClock(), connection=connection
+            channel, bot, settings, clock=clock or JumpyClock(), connection=connection
         )
         async with anyio.create_task_group() as group:
-            group.start_soon(desk.run, session)
+            group.start_soon(desk.run, session, start)
             yield desk
             group.cancel_scope.cancel()
 
@@ -415,10 +413,10 @@ async def test_messages_out_of_place_and_of_a_newer_release_are_ignored() -> Non
         desk = Desk(Channel(ours), FakeEngine)
         connection = partial(SmallWebRTCConnection, engine=desk.make_engine)
         session = WorkerSession(
-            channel, start, talks_forever, clock=JumpyClock(), connection=connection
+            channel, talks_forever, SessionSettings(), clock=JumpyClock(), connection=connection
         )
         async with anyio.create_task_group() as group:
-            group.start_soon(desk.run, session)
+            group.start_soon(desk.run, session, start)
             ours.send(b"\x81\xa1t\xabfrom_future")
             desk.server.send(StopServer(grace_s=1))
             await desk.connect()

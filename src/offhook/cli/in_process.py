@@ -12,7 +12,7 @@ from anyio.abc import TaskGroup
 from offhook.channel import Channel
 from offhook.clock import SystemClock
 from offhook.ids import WorkerId
-from offhook.protocol.control import ExitCode, TemplateReady
+from offhook.protocol.control import ExitCode, SessionSettings, TemplateReady
 from offhook.server.config import Config
 from offhook.server.main import Serving, url_of
 from offhook.server.observe import set_up_logging
@@ -27,10 +27,10 @@ from offhook.worker.template import print_bot_traceback
 class InProcess:
     """Makes workers that are tasks here."""
 
-    def __init__(self, bot: Path) -> None:
+    def __init__(self, bot: Path, settings: SessionSettings) -> None:
         module = load_bot(bot)
         prewarm_all(module)
-        self._bot = bot_of(module)
+        self._bot, self._settings = bot_of(module), settings
         self.group: TaskGroup | None = None
         self.pool: Pool | None = None
 
@@ -45,7 +45,7 @@ class InProcess:
     async def _work(self, worker_id: WorkerId, channel: Channel) -> None:
         assert self.pool is not None  # noqa: S101 -- as above
         with channel:
-            code = await serve(channel, self._bot, False)  # noqa: FBT003 -- as anyio.run calls it
+            code = await serve(channel, self._bot, self._settings, False)  # noqa: FBT003 -- as anyio.run calls it
         self.pool.worker_ended(worker_id, WorkerExit(exit_code=code))
 
 
@@ -55,7 +55,7 @@ def serve_in_process(
     """Serve until Ctrl-C; return the exit code."""
     set_up_logging(config)
     try:
-        source = InProcess(bot)
+        source = InProcess(bot, config.session_settings())
     except Exception:  # noqa: BLE001 -- the author's file may raise anything
         print_bot_traceback()
         return ExitCode.COULD_NOT_START

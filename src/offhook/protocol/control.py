@@ -111,6 +111,17 @@ class ServerReady(Message, frozen=True, kw_only=True, tag="server_ready"):
 # Supervisor and template
 
 
+class SessionSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What is the same for all sessions, so that a worker knows it before it is leased."""
+
+    ice_servers: tuple[IceServer, ...] = ()
+    udp_ports: tuple[int, int] | None = None
+    connect_timeout_s: float = 60.0
+    handshake_timeout_s: float = 30.0
+    client_lost_after_s: float = 7.0
+    close_timeout_s: float = 5.0
+
+
 class BootTemplate(Message, frozen=True, kw_only=True, tag="boot_template"):
     """Supervisor → template, first record: which bot, and how workers are made."""
 
@@ -118,6 +129,7 @@ class BootTemplate(Message, frozen=True, kw_only=True, tag="boot_template"):
     generation: int
     start_method: str
     supervisor_pid: int
+    settings: SessionSettings = SessionSettings()
     version: int = PROTOCOL_VERSION
 
 
@@ -175,12 +187,6 @@ class StartBot(Message, frozen=True, kw_only=True, tag="start_bot"):
     session_id: str
     kind: str
     body: bytes = b"{}"
-    ice_servers: tuple[IceServer, ...] = ()
-    udp_ports: tuple[int, int] | None = None
-    connect_timeout_s: float = 60.0
-    handshake_timeout_s: float = 30.0
-    client_lost_after_s: float = 7.0
-    close_timeout_s: float = 5.0
 
 
 class Offer(Message, frozen=True, kw_only=True, tag="offer"):

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from offhook.errors import UsageError
-from offhook.protocol.control import IceServer
+from offhook.protocol.control import IceServer, SessionSettings
 
 ENVIRONMENT_PREFIX: Final = "OFFHOOK_"
 
@@ -100,6 +100,17 @@ class Config:
                 f"--host {self.host} is open to other machines: anybody there could start bots",
                 hint="Stay on localhost behind a proxy that asks who is there, or add --insecure.",
             )
+
+    def session_settings(self) -> SessionSettings:
+        """Return what every worker needs to know."""
+        return SessionSettings(
+            ice_servers=self.ice_servers,
+            udp_ports=self.udp_ports,
+            connect_timeout_s=self.connect_timeout_s,
+            handshake_timeout_s=self.handshake_timeout_s,
+            client_lost_after_s=self.client_lost_after_s,
+            close_timeout_s=self.close_timeout_s,
+        )
 
     def encode(self) -> bytes:
         """Turn the configuration into JSON, for another process."""

@@ -64,18 +64,7 @@ class LiveSession:
         Raises:
             ChannelFullError: It does not listen.
         """
-        config = self._config
-        order = StartBot(
-            session_id=self.session.id,
-            kind=self.session.transport,
-            body=body,
-            ice_servers=config.ice_servers,
-            udp_ports=config.udp_ports,
-            connect_timeout_s=config.connect_timeout_s,
-            handshake_timeout_s=config.handshake_timeout_s,
-            client_lost_after_s=config.client_lost_after_s,
-            close_timeout_s=config.close_timeout_s,
-        )
+        order = StartBot(session_id=self.session.id, kind=self.session.transport, body=body)
         with contextlib.suppress(ChannelClosedError):
             self.lease.send(order)
 

@@ -126,6 +126,7 @@ class Supervisor:
             generation=self._generation,
             start_method=self._config.start_method,
             supervisor_pid=os.getpid(),
+            settings=self._config.session_settings(),
         )
         send_record(for_server, boot)
         self._template_pid = children.start(

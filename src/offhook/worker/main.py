@@ -15,7 +15,7 @@ import anyio
 from offhook.channel import Channel, ChannelClosedError
 from offhook.clock import SystemClock
 from offhook.kernel import die_with_parent, limit_worker
-from offhook.protocol.control import BootTemplate, ExitCode, StartBot, WorkerReady
+from offhook.protocol.control import BootTemplate, ExitCode, SessionSettings, StartBot, WorkerReady
 from offhook.transports.webrtc.udp import new_event_loop
 from offhook.worker.load import Bot, bot_of
 from offhook.worker.rehearsal import rehearse as rehearse_now
@@ -34,6 +34,7 @@ def run_worker(boot: BootTemplate, module: ModuleType, *, channel: int, rehearse
             serve,
             Channel(socket.socket(fileno=channel)),
             bot_of(module),
+            boot.settings,
             rehearse,
             backend_options={"loop_factory": new_event_loop},
         )
@@ -68,12 +69,18 @@ def settle(boot: BootTemplate) -> None:
         logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
 
 
-async def serve(channel: Channel, bot: Bot, rehearse: bool) -> int:  # noqa: FBT001 -- anyio.run passes by position
+async def serve(
+    channel: Channel,
+    bot: Bot,
+    settings: SessionSettings,
+    rehearse: bool,  # noqa: FBT001 -- anyio.run passes by position
+) -> int:
     """Rehearse, report, wait for the one session, run it; return the exit code."""
     begun = time.perf_counter()
     if rehearse:
         with anyio.fail_after(REHEARSAL_TIMEOUT_S):  # one that stumbles is not to get a session
             await rehearse_now()
+    session = WorkerSession(channel, bot, settings, clock=SystemClock())
     rehearsed_ms = round((time.perf_counter() - begun) * 1000, 1)
     try:
         channel.send(WorkerReady(pid=os.getpid(), rehearsed_ms=rehearsed_ms))
@@ -83,5 +90,5 @@ async def serve(channel: Channel, bot: Bot, rehearse: bool) -> int:  # noqa: FBT
     if not isinstance(message, StartBot):
         log.error("first message is no StartBot", extra={"type": type(message).__name__})
         return ExitCode.ERROR
-    ended = await WorkerSession(channel, message, bot, clock=SystemClock()).run()
+    ended = await session.run(message)
     return ExitCode.OK if ended.is_orderly else ExitCode.ERROR

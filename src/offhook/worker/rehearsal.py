@@ -5,7 +5,7 @@ import asyncio
 from offhook.channel import Channel, socket_pair
 from offhook.clock import SystemClock
 from offhook.kit.arguments import RunnerArguments
-from offhook.protocol.control import StartBot
+from offhook.protocol.control import SessionSettings, StartBot
 from offhook.transports.webrtc.rehearse import rehearse as rehearse_webrtc
 from offhook.transports.webrtc.udp import new_event_loop
 from offhook.worker.session import WorkerSession
@@ -25,8 +25,8 @@ async def rehearse_session() -> None:
 
     ours, theirs = socket_pair()
     with Channel(ours), Channel(theirs) as channel:
-        start = StartBot(session_id="rehearsal", kind="webrtc")
-        await WorkerSession(channel, start, nobody, clock=SystemClock()).run()
+        session = WorkerSession(channel, nobody, SessionSettings(), clock=SystemClock())
+        await session.run(StartBot(session_id="rehearsal", kind="webrtc"))
 
 
 def prewarm() -> None:

@@ -9,6 +9,7 @@ from typing import Final
 import anyio
 import anyio.lowlevel
 import msgspec
+from anyio.abc import TaskGroup
 
 from offhook.channel import Channel, ChannelClosedError, ChannelFullError
 from offhook.clock import Clock
@@ -23,6 +24,7 @@ from offhook.protocol.control import (
     Offer,
     Progress,
     SessionEnded,
+    SessionSettings,
     StartBot,
     Step,
 )
@@ -66,18 +68,22 @@ def _only_cause(error: BaseException) -> BaseException:
 
 
 class WorkerSession:
-    """Runs the bot over its connection until one of both, or the server, ends it."""
+    """Runs the bot over its connection until one of both, or the server, ends it.
+
+    It is made while the worker is idle: between the order to start and the first line of the bot
+    there is as little to do as possible.
+    """
 
     def __init__(
         self,
         channel: Channel,
-        start: StartBot,
         bot: Bot,
+        settings: SessionSettings,
         *,
         clock: Clock,
         connection: ConnectionFactory = SmallWebRTCConnection,
     ) -> None:
-        self._channel, self._start, self._bot, self._clock = channel, start, bot, clock
+        self._channel, self._bot, self._settings, self._clock = channel, bot, settings, clock
         self._ending: Ending | None = None
         self._bot_scope = anyio.CancelScope()
         self._bot_done = anyio.Event()
@@ -85,10 +91,10 @@ class WorkerSession:
         self._handshake_done = anyio.Event()
         self._connection = connection(
             settings=WebRTCSettings(
-                ice_servers=start.ice_servers,
-                udp_ports=start.udp_ports,
-                connect_timeout_s=start.connect_timeout_s,
-                client_lost_after_s=start.client_lost_after_s,
+                ice_servers=settings.ice_servers,
+                udp_ports=settings.udp_ports,
+                connect_timeout_s=settings.connect_timeout_s,
+                client_lost_after_s=settings.client_lost_after_s,
             ),
             observer=self,
         )
@@ -101,15 +107,11 @@ class WorkerSession:
             self._handshake_done.set()
         self._tell(Progress(step=step, at=self._clock.now()))
 
-    async def run(self) -> Ending:
+    async def run(self, start: StartBot) -> Ending:
         """Run the bot; come back when the session is over and everybody has been told."""
         async with anyio.create_task_group() as group:
-            group.start_soon(self._connection.run)
-            group.start_soon(self._control)
-            group.start_soon(self._watch_peer)
-            group.start_soon(self._watch_handshake)
-            group.start_soon(self._beat)
-            await self._run_bot()
+            group.start_soon(self._attend, group)  # once the bot waits for something
+            await self._run_bot(start)
             self._bot_done.set()
             # A bot that ends because its caller left may be seen here before `_watch_peer` is.
             await anyio.lowlevel.checkpoint()
@@ -120,11 +122,18 @@ class WorkerSession:
         self._tell(SessionEnded(reason=ending.reason, detail=ending.detail))
         return ending
 
-    async def _run_bot(self) -> None:
+    async def _attend(self, group: TaskGroup) -> None:
+        group.start_soon(self._connection.run)
+        group.start_soon(self._control)
+        group.start_soon(self._watch_peer)
+        group.start_soon(self._watch_handshake)
+        group.start_soon(self._beat)
+
+    async def _run_bot(self, start: StartBot) -> None:
         self.progress(Step.BOT_ENTERED)
         try:
             with self._bot_scope:
-                await self._bot(self._arguments())
+                await self._bot(self._arguments(start))
         except (Exception, BaseExceptionGroup, SystemExit) as error:  # noqa: BLE001 -- the session's boundary
             # One that stumbles over the end of its connection is here before `_watch_peer` is.
             await anyio.lowlevel.checkpoint()
@@ -137,11 +146,11 @@ class WorkerSession:
                     traceback.print_exc()
                     self._crashed(type(cause).__name__)
 
-    def _arguments(self) -> RunnerArguments:
+    def _arguments(self, start: StartBot) -> RunnerArguments:
         return SmallWebRTCRunnerArguments(
             webrtc_connection=self._connection,
-            body=msgspec.json.decode(self._start.body),
-            session_id=self._start.session_id,
+            body=msgspec.json.decode(start.body),
+            session_id=start.session_id,
         )
 
     async def _control(self) -> None:
@@ -186,13 +195,13 @@ class WorkerSession:
     async def _watch_peer(self) -> None:
         """Once the client has gone, the bot has some time to finish; then it is cancelled."""
         self._end(await self._connection.closed())
-        with anyio.move_on_after(self._start.close_timeout_s / 2):
+        with anyio.move_on_after(self._settings.close_timeout_s / 2):
             await self._bot_done.wait()
         self._bot_scope.cancel()
 
     async def _watch_handshake(self) -> None:
         await self._handshake_begun.wait()
-        with anyio.move_on_after(self._start.handshake_timeout_s):
+        with anyio.move_on_after(self._settings.handshake_timeout_s):
             await self._handshake_done.wait()
             return
         await self._close(Ending(EndReason.HANDSHAKE_TIMEOUT))
