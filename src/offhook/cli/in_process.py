@@ -79,15 +79,16 @@ async def _serve(
     clock = SystemClock()
     pool = source.pool = Pool(clock=clock, source=source, warm=1)
     serving = Serving(config, pool=pool, clock=clock)
-    async with anyio.create_task_group() as source.group, serving.running(sockets):
-        pool.template_reported(_ready_template())
-        await pool.first_ready()
-        on_ready(url_of(config, sockets[0]))
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            await anext(signals)
-        with anyio.move_on_after(config.close_timeout_s + 1):
-            await serving.stop(config.close_timeout_s)
-        source.group.cancel_scope.cancel()
+    async with anyio.create_task_group() as source.group:
+        async with serving.running(sockets):
+            pool.template_reported(_ready_template())
+            await pool.first_ready()
+            on_ready(url_of(config, sockets[0]))
+            with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+                await anext(signals)
+            with anyio.move_on_after(config.close_timeout_s + 1):
+                await serving.stop(config.close_timeout_s)
+        source.group.cancel_scope.cancel()  # the pool had to see its workers end
 
 
 def _ready_template() -> TemplateReady:
