@@ -20,23 +20,10 @@ LINES_LIMIT = 400
 LONGER: dict[str, str] = {}
 """Modules that may be longer, and why."""
 
-LAUNCH, SESSIONS = "process/test_launch.py", "process/test_sessions.py"
+LAUNCH = "process/test_launch.py"
 TESTED_ELSEWHERE = {
     # what a process is, only a process shows
     "__main__.py": LAUNCH,
-    "cli/in_process.py": LAUNCH,
-    "cli/run.py": LAUNCH,
-    "kernel.py": LAUNCH,
-    "runner/run.py": LAUNCH,
-    "server/__main__.py": LAUNCH,
-    "server/main.py": LAUNCH,
-    "supervisor/children.py": LAUNCH,
-    "supervisor/supervisor.py": LAUNCH,
-    "worker/__main__.py": LAUNCH,
-    "worker/main.py": SESSIONS,
-    "worker/template.py": LAUNCH,
-    # what runs the server for tests is used by all of these
-    "testing/server.py": LAUNCH,
 }
 """Modules without a test module of their own, and where they are tested."""
 
