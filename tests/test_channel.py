@@ -2,6 +2,7 @@
 
 import os
 import socket
+from pathlib import Path
 
 import anyio
 import pytest
@@ -72,20 +73,24 @@ def test_a_peer_that_has_gone_is_noticed_on_both_ways() -> None:
 
 def test_a_record_that_is_no_message_is_an_error_and_leaks_nothing() -> None:
     ours, theirs = socket_pair()
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     with ours, theirs:
         for record in (b"\x00", b"\xff" * 10, b"\x81\xa1t\xa7unknown"):
             socket.send_fds(ours, [record], [0])
             with pytest.raises(BadMessageError):
                 receive_record(theirs)
-        assert len(os.listdir("/proc/self/fd")) == before
+        assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 async def test_sending_to_one_who_does_not_read_never_waits() -> None:
     ours, theirs = socket_pair()
-    with Channel(ours) as channel, theirs, pytest.raises(ChannelFullError):
+
+    def send_without_end(channel: Channel) -> None:
         for _ in range(100_000):
             channel.send(Heartbeat(lag_ms=0))
+
+    with Channel(ours) as channel, theirs, pytest.raises(ChannelFullError):
+        send_without_end(channel)
 
 
 async def test_messages_come_in_order_whoever_waits_first() -> None:

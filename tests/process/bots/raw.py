@@ -1,5 +1,6 @@
 """A bot on the bare connection, that does what `body["do"]` says once the caller is connected."""
 
+import asyncio
 import contextlib
 import ctypes
 import os
@@ -55,6 +56,9 @@ def obey(order):
             ctypes.string_at(0)
         case ["kill"]:
             os.kill(os.getpid(), signal.SIGKILL)
+        case ["list-tasks"]:
+            names = sorted(task.get_coro().__qualname__ for task in asyncio.all_tasks())
+            sys.stderr.write(f"tasks: {' '.join(names)}\n")
         case ["block", seconds]:
             time.sleep(float(seconds))
         case ["hang"]:
