@@ -1,9 +1,10 @@
 """What only this transport has; the rest is in tests/conformance, which every transport passes."""
 
-from tests.conformance.line import talking, wanted
+import anyio
+from tests.conformance.line import talking, tone, wanted
 from tests.kit.fakes import FakeConnection, Recorder
 
-from offhook.kit import InputAudio, InputMessage
+from offhook.kit import InputAudio, InputMessage, Interruption, OutputAudio, Text
 from offhook.transports.webrtc import SmallWebRTCTransport
 from offhook.transports.webrtc.transport import WAITING_LIMIT
 
@@ -63,6 +64,18 @@ async def test_a_client_cannot_make_the_line_of_messages_endless():
     connection.close()
     heard = [frame.data["n"] for frame in recorder.frames if isinstance(frame, InputMessage)]
     assert heard == [*range(WAITING_LIMIT), "later"]
+
+
+async def test_an_interruption_leaves_nothing_in_the_connection():
+    connection, recorder = FakeConnection(), Recorder()
+    async with talking(transport_over(connection), recorder) as task:
+        await task.queue_frame(OutputAudio(tone(440, seconds=10), 24000))
+        await connection.changed.until(lambda: len(connection.queued) >= 48_000)
+        await task.queue_frames([Interruption(), Text("later")])
+        await recorder.until(Text)
+        await anyio.wait_all_tasks_blocked()
+        assert not connection.queued
+    connection.close()
 
 
 async def test_lost_audio_is_marked():
