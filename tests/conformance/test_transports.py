@@ -144,7 +144,7 @@ async def test_an_echo_bot_gives_a_client_its_voice_back(line):
 async def test_an_interruption_takes_back_what_was_not_yet_played(line):
     recorder = Recorder()
     async with talking(line.transport(wanted()), recorder) as task:
-        await task.queue_frame(speech(440, seconds=10))
+        await task.queue_frames([speech(440, seconds=1)] * 10)
         await line.until(lambda: seconds_of(sound_of(line.heard())) >= 0.1)
         await task.queue_frame(Interruption())
         await recorder.until(BotStoppedSpeaking)
