@@ -72,7 +72,10 @@ def test_what_does_not_start_is_shown_with_its_reason(tmp_path: Path) -> None:
         pass
 
 
-def test_what_says_nothing_in_time_is_not_waited_for(tmp_path: Path) -> None:
+def test_what_says_nothing_in_time_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(testing_server, "END_TIMEOUT_S", 0.5)
     path = tmp_path / "bot.py"
     path.write_text("import time\ntime.sleep(60)\n")
     server = OffhookProcess(path)
