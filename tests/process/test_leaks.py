@@ -1,7 +1,7 @@
 """Calls that are over, and calls that never came, leave nothing behind."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import anyio.to_thread
@@ -9,14 +9,14 @@ import pytest
 from tests.bench.asking import Client
 from tests.bench.process import Family, memory, threads, wait_for
 
-from offhook.testing.server import OffhookProcess, running
+from offhook.testing.server import OffhookProcess
 
 from .caller import calling
+from .conftest import with_flags
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(60)]
 
-RAW = Path(__file__).parent / "bots" / "raw.py"
-OFFER = Path(__file__).parents[1] / "wire" / "sdp" / "valid" / "chromium-audio.sdp"
+OFFER = Path(__file__).parents[1] / "wire" / "sdp" / "valid" / "bare-telephone.sdp"
 CALLS = 20
 STARTS = 10_000
 
@@ -67,30 +67,21 @@ def established(pid: int) -> int:
     return sum(line[3] != "0A" and f"socket:[{line[9]}]" in inodes for line in lines)
 
 
-@pytest.fixture
-def server(request: pytest.FixtureRequest) -> Iterator[OffhookProcess]:
-    """A server for one test; its flags are the parameter."""
-    with running(RAW, *request.param) as server:
-        yield server
-
-
-def with_flags(*flags: str) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("server", [flags], indirect=True, ids=["own"])
-
-
-@with_flags("--warm", "2")
 async def test_twenty_calls_in_a_row_leave_no_process_no_file_and_no_thread_behind(
     server: OffhookProcess,
 ) -> None:
     await call_and_hang_up(server.url)
     before = await anyio.to_thread.run_sync(settled, server)
+    assert before["processes"] == 4  # server, template and two warm workers
     for _ in range(CALLS):
         await call_and_hang_up(server.url)
     assert await anyio.to_thread.run_sync(settled, server) == before
 
 
 @with_flags("--isolation", "none")
-async def test_twenty_calls_in_a_row_leave_no_task_behind(server: OffhookProcess) -> None:
+async def test_twenty_calls_in_one_process_leave_no_task_behind(own_server: OffhookProcess) -> None:
+    server = own_server
+
     async def list_tasks() -> str:
         """Have a bot list the tasks of its process: the server's are among them."""
         seen = len(server.output())
@@ -121,9 +112,10 @@ def grown_mib(server: OffhookProcess, ask: Callable[[], None]) -> float:
     return memory(pid).uss - before
 
 
-@with_flags("--warm", "0", "--request-ttl-s", "1", "--close-timeout-s", "0.1")
-def test_ten_thousand_abandoned_starts_expire_and_cost_no_memory(server: OffhookProcess) -> None:
-    client = Client(server.url)
+def test_ten_thousand_abandoned_starts_expire_and_cost_no_memory(
+    strict_server: OffhookProcess,
+) -> None:
+    client = Client(strict_server.url)
     start = client.prepare("POST", "/start", {"body": {"text": "x" * 500}})
 
     def ask(count: int) -> str:
@@ -138,10 +130,11 @@ def test_ten_thousand_abandoned_starts_expire_and_cost_no_memory(server: Offhook
         return client.ask(client.prepare("POST", path, content)).status
 
     ask(2000)  # as many as are ever kept, and more: the memory that this takes stays
-    grown = grown_mib(server, lambda: ask(STARTS))
+    grown = grown_mib(strict_server, lambda: ask(STARTS))
     assert grown < 2.0  # kept, they would hold ten
     last = ask(1)
     time.sleep(1.1)
     assert offer(last) == 404
-    assert offer(ask(1)) == 200
+    assert offer(session_id := ask(1)) == 200
+    assert client.ask(client.prepare("DELETE", f"/sessions/{session_id}")).status == 200
     client.close()

@@ -7,18 +7,16 @@ and the least disturbed try counts.
 
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import httpx
 import pytest
 from tests.bench.callers import Callers
 from tests.bench.process import Family, cpu_ns
 
-from offhook.testing.server import OffhookProcess, running
+from offhook.testing.server import OffhookProcess
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(60)]
 
-RAW = Path(__file__).parent / "bots" / "raw.py"
 TRIES = 4
 
 
@@ -61,11 +59,8 @@ class Party:
 
 
 @pytest.fixture(scope="module")
-def party() -> Iterator[Party]:
-    with (
-        running(RAW, "--warm", "2", "--close-timeout-s", "0.5") as server,
-        Callers.running() as callers,
-    ):
+def party(server: OffhookProcess) -> Iterator[Party]:
+    with Callers.running() as callers:
         yield Party(server, callers)
         callers.hang_up()
 

@@ -9,14 +9,13 @@ import httpx
 import pytest
 from tests.bench.process import Family
 
-from offhook.testing.server import OffhookProcess, running
+from offhook.testing.server import OffhookProcess
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(60)]
 
-RAW = Path(__file__).parent / "bots" / "raw.py"
 OFFERS = Path(__file__).parents[1] / "wire" / "sdp" / "valid"
 SDP = (OFFERS / "chromium-client.sdp").read_text()
-AUDIO_ONLY = (OFFERS / "chromium-audio.sdp").read_text()
+AUDIO_ONLY = (OFFERS / "bare-telephone.sdp").read_text()
 FORGED_ID = "local~AAAAAAAAAAAAAAAAAAAAAAAA"
 LONG = 10 * 1024 * 1024
 
@@ -94,11 +93,10 @@ OTHERS: dict[str, tuple[str, str, object]] = {
 CASES = {f"offer: {name}": ("POST", "/api/offer", body) for name, body in BODIES.items()} | OTHERS
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[OffhookProcess]:
-    with running(RAW, "--warm", "2") as server:
-        Family(server).wait_until_warm(2)
-        yield server
+@pytest.fixture(scope="module", autouse=True)
+def warm(server: OffhookProcess) -> None:
+    """Wait until the tests before are over."""
+    Family(server).wait_until_warm(2)
 
 
 @pytest.fixture
