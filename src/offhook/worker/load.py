@@ -92,8 +92,8 @@ class ThreadWatch:
     def _watch(self, spec: importlib.machinery.ModuleSpec) -> None:
         loader = spec.loader
         execute = getattr(loader, "exec_module", None)
-        if execute is None:
-            return
+        if execute is None or isinstance(loader, type):
+            return  # of what is built in, the loaders are classes that all share; it starts none
 
         def counted(module: ModuleType) -> None:
             before, named = self._count(), len(self.culprits)
@@ -101,7 +101,4 @@ class ThreadWatch:
             if self._count() > before and len(self.culprits) == named:
                 self.culprits.append(spec.name)
 
-        try:
-            loader.exec_module = counted  # type: ignore[union-attr, method-assign]
-        except AttributeError:
-            return  # built-in and frozen loaders are classes of the interpreter; they start none
+        loader.exec_module = counted  # type: ignore[union-attr, method-assign]
