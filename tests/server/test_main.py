@@ -43,8 +43,8 @@ OFFER = {"sdp": SDP.read_text(), "type": "offer"}
 class Supervisor:
     """The supervisor's end, and the template's."""
 
-    def __init__(self, channel: Channel, port: int) -> None:
-        self.channel, self.port = channel, port
+    def __init__(self, sock: socket.socket, port: int) -> None:
+        self.sock, self.channel, self.port = sock, Channel(sock), port
         self.url = ""
         self.client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE_S)
 
@@ -97,8 +97,8 @@ async def serving(**settings: object) -> AsyncIterator[Supervisor]:
     config = Config(port=0, **settings)  # type: ignore[arg-type]
     ours, theirs = socket_pair()
     sockets = listen("127.0.0.1", 0)
-    with Channel(ours) as channel:
-        supervisor = Supervisor(channel, sockets[0].getsockname()[1])
+    with ours:
+        supervisor = Supervisor(ours, sockets[0].getsockname()[1])
         with anyio.fail_after(2 * PATIENCE_S):
             async with anyio.create_task_group() as group, supervisor.client:
                 group.start_soon(serve_supervised, config, sockets, theirs)
@@ -164,12 +164,14 @@ async def test_without_a_template_it_is_not_ready_until_there_is_another() -> No
 
 async def test_what_it_does_not_know_or_expect_is_ignored(caplog: pytest.LogCaptureFixture) -> None:
     async with serving(warm=0) as supervisor:
+        supervisor.sock.send(b"\x81\xa1t\xabfrom_future")
         supervisor.channel.send(Heartbeat(lag_ms=0))
         supervisor.channel.send(SessionEnded(reason="from_the_future"))
         with await supervisor.start_template():
             await supervisor.ready()
             supervisor.channel.send(StopServer(grace_s=0.1))
     assert caplog.text.count("message out of place ignored") == 2
+    assert caplog.text.count("unknown message ignored") == 1
 
 
 async def test_when_the_supervisor_has_gone_it_ends() -> None:
@@ -212,16 +214,16 @@ async def own_process(sock: socket.socket) -> AsyncIterator[anyio.abc.Process]:
 async def test_a_process_of_its_own_takes_sockets_and_configuration_from_the_first_record() -> None:
     ours, theirs = socket_pair()
     (listening,) = listen("127.0.0.1", 0)
-    with Channel(ours) as channel, theirs, listening:
-        supervisor = Supervisor(channel, listening.getsockname()[1])
+    with ours, theirs, listening:
+        supervisor = Supervisor(ours, listening.getsockname()[1])
         boot = BootServer(config=Config(port=0, warm=0).encode())
-        channel.send(boot, [listening.fileno()])
+        supervisor.channel.send(boot, [listening.fileno()])
         async with own_process(theirs) as process, supervisor.client:
             template = await supervisor.start_template()
             await supervisor.ready()
             process.send_signal(signal.SIGINT)  # Ctrl-C is for the supervisor
             assert (await supervisor.client.get("/status")).status_code == 200
-            channel.send(StopServer(grace_s=0.1))
+            supervisor.channel.send(StopServer(grace_s=0.1))
             with anyio.fail_after(PATIENCE_S):
                 assert await process.wait() == 0
         template.close()

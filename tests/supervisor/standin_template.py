@@ -30,16 +30,19 @@ def main(behaviour: str, _role: str, channel_fd: str) -> None:
         case "orphans":
             leave_orphans(1)
         case "orphans without end":
-            leave_orphans(3000)
+            leave_orphans(1000)
     time.sleep(60)
 
 
 def leave_orphans(count: int) -> None:
-    """Leave processes that end with 3, and one that stays, to whoever inherits them."""
+    """Leave processes that end (a single one with 3), and one that stays, to whoever inherits."""
     if os.fork() == 0:
+        leaver = os.getpid()
         for _ in range(count):
-            if os.fork() == 0:
+            if os.fork() == 0 and count == 1:
                 os._exit(3)
+            elif os.getpid() != leaver:
+                os.kill(os.getpid(), signal.SIGKILL)
         subprocess.Popen(["/bin/sleep", "600"], start_new_session=True)
         os._exit(0)
 

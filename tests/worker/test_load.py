@@ -3,6 +3,7 @@
 import sys
 import threading
 from collections.abc import Iterator
+from importlib.machinery import BuiltinImporter
 from pathlib import Path
 
 import pytest
@@ -94,3 +95,16 @@ def test_the_module_that_starts_a_thread_is_named(folder: Path) -> None:
         sys.modules["starts_a_thread"].stop.set()
         sys.modules["starts_a_thread"].thread.join()
     assert watch.culprits == ["starts_a_thread"]
+
+
+def test_what_is_built_in_is_not_watched() -> None:
+    watch = ThreadWatch(threading.active_count)
+    before = BuiltinImporter.exec_module
+    spec = watch.find_spec("atexit", None)
+    assert spec is not None
+    assert spec.loader is BuiltinImporter
+    assert BuiltinImporter.exec_module is before
+
+
+def test_a_module_that_nobody_finds_is_not_found_by_the_watch() -> None:
+    assert ThreadWatch(threading.active_count).find_spec("no_such_module_anywhere", None) is None
