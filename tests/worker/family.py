@@ -95,6 +95,8 @@ class Template:
         self.sock.settimeout(PATIENCE_S)
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 -- as long as the object
         self._count = 0
+        # Buffered, as output to a file is, so that it matters what is flushed when.
+        buffered = {"PYTHONUNBUFFERED": ""}
         with theirs:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "offhook.worker", "template", str(theirs.fileno())],
@@ -102,7 +104,7 @@ class Template:
                 stdin=subprocess.DEVNULL,
                 stdout=self._output,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **SINGLE_THREADED},  # noqa: TID251 -- handed on
+                env={**os.environ, **SINGLE_THREADED, **buffered},  # noqa: TID251 -- handed on
             )
         boot = BootTemplate(
             bot=str(bot), generation=7, start_method=start_method, supervisor_pid=os.getpid()

@@ -55,11 +55,14 @@ class FakeWorker:
         self.channel.send(SessionEnded(reason=reason))
         self.close()
 
-    def close(self) -> None:
+    def close_output(self) -> None:
         if self.output_fd >= 0:
-            self.channel.close()
             os.close(self.output_fd)
             self.output_fd = -1
+
+    def close(self) -> None:
+        self.channel.close()
+        self.close_output()
 
 
 class FakeTemplate:

@@ -343,6 +343,7 @@ async def test_a_stranger_with_a_pid_that_a_worker_gets_later_does_not_end_it() 
         play.template.up()
         await play.warm(1)
         await play.lease()
+        play.workers[0].close_output()  # nothing to wait for, should it count as gone
         play.workers[0].pid = NO_PID + 50
         play.template.report(play.workers[0])
         await settle()
