@@ -93,6 +93,11 @@ async def test_twenty_calls_in_one_process_leave_no_task_behind(own_server: Offh
             await caller.ended()
         return server.output()[seen:].partition("tasks: ")[2].partition("\n")[0]
 
+    async with calling(server.url, hz=700) as caller:  # which is as good as any other
+        await caller.until(lambda: len(caller.heard_at) > 40)
+        assert caller.pitch_hz() == pytest.approx(700, abs=5)
+        await caller.peer.close()
+        await caller.ended()
     before = await list_tasks()
     assert "LifespanOn.main" in before
     for _ in range(CALLS):

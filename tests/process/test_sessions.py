@@ -217,13 +217,8 @@ async def test_a_second_ctrl_c_ends_at_once(own_server: OffhookProcess) -> None:
         assert await wait(own_server, 4) == 0
 
 
-@pytest.mark.parametrize(
-    "own_server",
-    [("--start-method", "spawn"), ("--isolation", "none")],
-    ids=["spawn", "none"],
-    indirect=True,
-)
-async def test_the_other_ways_to_run_a_bot_talk_as_well(own_server: OffhookProcess) -> None:
+@with_flags("--start-method", "spawn")
+async def test_spawned_workers_talk_as_well(own_server: OffhookProcess) -> None:
     for hz in (500, 700):
         async with calling(own_server.url, hz=hz) as caller:
             await caller.until(lambda heard=caller.heard_at: len(heard) > 40)

@@ -50,19 +50,13 @@ def test_its_family_is_listed_with_command_lines(server: OffhookProcess) -> None
     assert any("offhook.worker template" in command for command in family.values())
 
 
-def test_at_the_end_of_the_block_all_is_gone(bot: Path) -> None:
+def test_a_signal_ends_it_and_at_the_end_of_the_block_all_is_gone(bot: Path) -> None:
     with running(bot, "--warm", "0") as server:
         family = server.descendants()
-    assert server.process.returncode == 0
-    assert [pid for pid in family if Path(f"/proc/{pid}").exists()] == []
-    server.close()  # again
-
-
-def test_a_signal_reaches_the_supervisor(bot: Path) -> None:
-    with running(bot, "--warm", "0") as server:
         server.send_signal(signal.SIGTERM)
         assert server.wait() == 0
         assert server.descendants() == {}
+    assert [pid for pid in family if Path(f"/proc/{pid}").exists()] == []
 
 
 def test_what_does_not_start_is_shown_with_its_reason(tmp_path: Path) -> None:
