@@ -74,14 +74,25 @@ setup: $(VENV)/.dev ## make the developers' environment in .venv
 PYTEST := $(BIN)/python -m pytest
 # COV=1 measures coverage on the way, so that CI runs the suite once.
 ifdef COV
-RUN_TESTS := rm -f .coverage .coverage.* && $(BIN)/python -m coverage run -m pytest
+RUN_TESTS := $(BIN)/python -m coverage run -m pytest
 else
 RUN_TESTS := $(PYTEST)
 endif
 
+DURATIONS := --durations=10 --durations-min=1
+# Chromium's tests mostly wait, so they run beside the others; what they print comes at the end.
+define TWO_LANES
+log=$$(mktemp); trap 'kill $$browser 2>/dev/null; rm -f $$log' EXIT; status=0; \
+$(RUN_TESTS) $(DURATIONS) -m browser -p no:cacheprovider >$$log 2>&1 & browser=$$!; \
+$(RUN_TESTS) $(DURATIONS) -m 'not browser' || status=$$?; \
+echo; echo "The tests in Chromium, which ran meanwhile:"; \
+wait $$browser || status=$$?; cat $$log; exit $$status
+endef
+
 .PHONY: test
 test: $(VENV)/.dev ## run all tests (T=… adds arguments for pytest; COV=1 measures coverage)
-	@$(RUN_TESTS) --durations=10 --durations-min=1 $(T)
+	@$(if $(COV),rm -f .coverage .coverage.*)
+	@$(if $(T),$(RUN_TESTS) $(DURATIONS) $(T),$(TWO_LANES))
 
 .PHONY: test-process
 test-process: $(VENV)/.dev ## run the tests that start real workers

@@ -75,8 +75,18 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # Last, since they take longest, and since Playwright keeps an event loop in this thread.
-    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
+    items.sort(key=late)
+
+
+def late(item: pytest.Item) -> int:
+    """Say how late a test runs: rules first, what measures time after, what drives a browser last.
+
+    The tests in Chromium may run beside the others; by then they are over. Playwright also keeps an
+    event loop in this thread.
+    """
+    if item.get_closest_marker("browser"):
+        return 2
+    return int(bool(item.get_closest_marker("process")) or "transports" in item.path.parts)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
