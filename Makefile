@@ -82,7 +82,7 @@ endif
 DURATIONS := --durations=10 --durations-min=1
 # Chromium's tests mostly wait, so they run beside the others; what they print comes at the end.
 define TWO_LANES
-log=$$(mktemp); trap 'kill $$browser 2>/dev/null; rm -f $$log' EXIT; status=0; \
+log=$$(mktemp); trap 'kill $$browser 2>/dev/null || true; rm -f $$log' EXIT; status=0; \
 $(RUN_TESTS) $(DURATIONS) -m browser -p no:cacheprovider >$$log 2>&1 & browser=$$!; \
 $(RUN_TESTS) $(DURATIONS) -m 'not browser' || status=$$?; \
 echo; echo "The tests in Chromium, which ran meanwhile:"; \
