@@ -82,6 +82,18 @@ def test_a_record_that_is_no_message_is_an_error_and_leaks_nothing() -> None:
         assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
+async def test_waiting_in_the_kernel_gives_the_next_message_or_the_end() -> None:
+    ours, theirs = socket_pair()
+    with Channel(ours) as sender, Channel(theirs) as receiver:
+        sender.send(Heartbeat(lag_ms=1))
+        assert receiver.wait().message == Heartbeat(lag_ms=1)
+        sender.send(Heartbeat(lag_ms=2))
+        assert (await receiver.receive()).message == Heartbeat(lag_ms=2)  # it waits as before
+        sender.close()
+        with pytest.raises(ChannelClosedError):
+            receiver.wait()
+
+
 async def test_sending_to_one_who_does_not_read_never_waits() -> None:
     ours, theirs = socket_pair()
 

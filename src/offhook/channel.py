@@ -133,6 +133,18 @@ class Channel:
                 except anyio.ClosedResourceError as error:
                     raise ChannelClosedError("this end of a channel was closed") from error
 
+    def wait(self) -> Received:
+        """Wait for the next message in the kernel, and stop the whole thread for it.
+
+        For a process that has nothing else to do: it is awake sooner than an event loop would be.
+        Raises as `receive_record` does.
+        """
+        self._socket.setblocking(True)  # noqa: FBT003 -- positional only
+        try:
+            return receive_record(self._socket)
+        finally:
+            self._socket.setblocking(False)  # noqa: FBT003 -- positional only
+
     def drain(self) -> list[AnyMessage]:
         """Take what has arrived already: the last words of a peer that left."""
         messages = []

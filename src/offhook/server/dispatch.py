@@ -274,8 +274,7 @@ class Dispatcher:
             raise
         live = self._open(session, lease)
         try:
-            self._limits.check_serving()
-            live.start_bot(body=body)
+            self._start_bot(live, body)
             answer = await self._relay(live, offer, is_restart=False)
         except BadOfferError:
             live.ask_to_end(EndReason.BAD_OFFER)
@@ -299,10 +298,17 @@ class Dispatcher:
         session.mark(Step.WORKER_LEASED, self._clock.now())
         live = LiveSession(session, lease, config=self.config, clock=self._clock)
         self._lives[session.id] = live
+        return live
+
+    def _start_bot(self, live: LiveSession, body: bytes) -> None:
+        """Send the order first: it is what the caller waits for."""
         if self._group is None:  # pragma: no cover -- a bug of ours
             raise RuntimeError("sessions need the task group of serving()")
-        self._group.start_soon(self._live, live)
-        return live
+        try:
+            self._limits.check_serving()
+            live.start_bot(body=body)
+        finally:
+            self._group.start_soon(self._live, live)
 
     async def _live(self, live: LiveSession) -> None:
         """Be with a session until its process has been reaped; whatever happens, tear it down."""

@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 import time
+from functools import partial
 from types import ModuleType
 from typing import Final, NoReturn
 
@@ -31,7 +32,7 @@ def run_worker(boot: BootTemplate, module: ModuleType, *, channel: int, rehearse
     settle(boot)
     try:
         code = anyio.run(
-            serve,
+            partial(serve, is_alone=True),
             Channel(socket.socket(fileno=channel)),
             bot_of(module),
             boot.settings,
@@ -74,6 +75,8 @@ async def serve(
     bot: Bot,
     settings: SessionSettings,
     rehearse: bool,  # noqa: FBT001 -- anyio.run passes by position
+    *,
+    is_alone: bool = False,
 ) -> int:
     """Rehearse, report, wait for the one session, run it; return the exit code."""
     begun = time.perf_counter()
@@ -84,7 +87,8 @@ async def serve(
     rehearsed_ms = round((time.perf_counter() - begun) * 1000, 1)
     try:
         channel.send(WorkerReady(pid=os.getpid(), rehearsed_ms=rehearsed_ms))
-        message = (await channel.receive()).message
+        # In a process of its own, nothing else runs before the order comes.
+        message = (channel.wait() if is_alone else await channel.receive()).message
     except ChannelClosedError:
         return ExitCode.OK  # not needed after all
     if not isinstance(message, StartBot):
