@@ -85,6 +85,12 @@ def test_on_a_local_address_all_pages_of_this_machine_may(origin):
     assert not allowed(origin, "bots.example:7860")
 
 
+def test_a_name_that_was_made_to_point_to_this_machine_does_not_make_a_page_ours():
+    rebound = "http://evil.example:7860"
+    assert not allowed(rebound, "evil.example:7860", is_local_bind=True)
+    assert allowed(rebound, "evil.example:7860", [rebound], is_local_bind=True)
+
+
 @pytest.mark.parametrize("origin", ["http://evil.example", "http://10.0.0.7", "null"])
 def test_on_a_local_address_pages_of_others_may_not(origin):
     assert not allowed(origin, "localhost:7860", is_local_bind=True)

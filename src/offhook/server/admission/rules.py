@@ -64,8 +64,9 @@ def is_allowed_origin(
 ) -> bool:
     """Say whether a page of this origin (RFC 6454 §7) may use us, called by the name `host`.
 
-    Ours may, those that the configuration lists may, and while only this machine can reach us,
-    all pages that this machine itself serves.
+    Those that the configuration lists may. While only this machine can reach us, all pages that
+    this machine itself serves may, and no others: a stranger can have the name of a page of theirs
+    point to this machine (DNS rebinding), and would pass as ours. Else our own may.
     """
     if "*" in allowed or origin in allowed:
         return True
@@ -73,9 +74,9 @@ def is_allowed_origin(
     if place is None:
         return False
     scheme, name, port = place
-    if _place(f"{scheme}://{host}") == (scheme, name, port):
-        return True
-    return is_local_bind and _is_loopback(name)
+    if is_local_bind:
+        return _is_loopback(name)
+    return _place(f"{scheme}://{host}") == (scheme, name, port)
 
 
 def _place(origin: str) -> tuple[str, str, int] | None:
