@@ -10,10 +10,9 @@ from tests.server.fakes import ANSWER, FakePool, dies_at_offer, mute, opened, po
 
 from offhook.channel import ChannelFullError
 from offhook.protocol.control import Answered, CloseSession, Offer, StartBot
-from offhook.protocol.endings import EndReason
+from offhook.protocol.endings import Ending, EndReason
 from offhook.server import dispatch
 from offhook.server.dispatch import Dispatcher
-from offhook.server.sessions import Ending
 
 SOON = 0.05
 

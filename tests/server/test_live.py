@@ -20,11 +20,11 @@ from offhook.protocol.control import (
     Step,
     WorkerReady,
 )
-from offhook.protocol.endings import EndReason
+from offhook.protocol.endings import Ending, EndReason
 from offhook.server import live
 from offhook.server.config import Config
 from offhook.server.live import LiveSession
-from offhook.server.sessions import Ending, Session, State
+from offhook.server.sessions import Session, State
 
 SOON = 0.03
 """A deadline that passes while a test looks on; others are far away."""

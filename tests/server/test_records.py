@@ -4,9 +4,9 @@ import pytest
 from tests.server.fakes import FakeClock
 
 from offhook.ids import SessionId
-from offhook.protocol.endings import EndReason
+from offhook.protocol.endings import Ending, EndReason
 from offhook.server.records import Records
-from offhook.server.sessions import Ending, Session
+from offhook.server.sessions import Session
 
 
 def ended(name: str, *connection_ids: str) -> Session:

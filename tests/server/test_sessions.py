@@ -8,11 +8,10 @@ from tests.server.fakes import FakeClock
 
 from offhook.ids import SessionId
 from offhook.protocol.control import Step
-from offhook.protocol.endings import EndReason
+from offhook.protocol.endings import Ending, EndReason
 from offhook.server import sessions
 from offhook.server.sessions import (
     TRANSITIONS,
-    Ending,
     IllegalTransitionError,
     Registry,
     Requests,

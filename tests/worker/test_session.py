@@ -28,11 +28,12 @@ from offhook.protocol.control import (
     StartBot,
     StopServer,
 )
+from offhook.protocol.endings import Ending
 from offhook.transports.webrtc.connection import SmallWebRTCConnection
 from offhook.transports.webrtc.engine import EngineListener
 from offhook.transports.webrtc.settings import WebRTCSettings
 from offhook.transports.webrtc.udp import UdpPortsExhaustedError
-from offhook.worker.session import Ending, WorkerSession
+from offhook.worker.session import WorkerSession
 
 Bot = Callable[[RunnerArguments], Awaitable[object]]
 OFFER = "v=0\r\nm=application \r\n"

@@ -153,7 +153,6 @@ class TemplateReady(Message, frozen=True, kw_only=True, tag="template_ready"):
     rss_bytes: int
     preload_ms: float
     bot: str
-    warnings: tuple[str, ...] = ()
 
 
 class WorkerForked(Message, frozen=True, kw_only=True, tag="worker_forked"):

@@ -1,7 +1,7 @@
 """Why a session ended, and what the caller experienced."""
 
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 
 class EndReason(StrEnum):
@@ -46,3 +46,26 @@ WORDS: Final[dict[EndReason, str]] = {
     EndReason.HOST_LOST: "The machine that ran the bot was lost.",
 }
 """What a person is told; one sentence for each reason."""
+
+DETAILED: Final = frozenset({EndReason.BOT_CRASHED, EndReason.HOST_LOST})
+"""Reasons whose detail a person is told too; that of the others is for the log."""
+
+
+class Ending(NamedTuple):
+    """How a session ended: one machine-readable word, and the facts behind it."""
+
+    reason: EndReason
+    detail: str = ""
+
+    @property
+    def is_orderly(self) -> bool:
+        """Whether the bot's process did what it should."""
+        return self.reason is not EndReason.BOT_CRASHED
+
+    @property
+    def words(self) -> str:
+        """One sentence for a person."""
+        words = WORDS[self.reason]
+        if self.detail and self.reason in DETAILED:
+            return f"{words.removesuffix('.')} ({self.detail})."
+        return words

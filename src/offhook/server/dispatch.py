@@ -12,23 +12,20 @@ from anyio.abc import TaskGroup
 from offhook.channel import ChannelClosedError
 from offhook.clock import Clock
 from offhook.errors import (
-    BadOfferError,
     OffhookError,
     SessionEndedError,
     UnknownConnectionError,
     UnknownSessionError,
-    WorkerError,
 )
 from offhook.ids import SessionId, new_session_id
 from offhook.protocol.control import IceCandidate, Step
-from offhook.protocol.endings import EndReason
+from offhook.protocol.endings import Ending, EndReason
 from offhook.server.admission.limits import Limits
-from offhook.server.admission.rules import DrainingError
 from offhook.server.config import Config
 from offhook.server.handoff.lease import Lease, Pool
 from offhook.server.live import BotFailedError, LiveSession
 from offhook.server.records import Record, Records
-from offhook.server.sessions import Ending, Registry, Requests, Session, SessionRequest, State
+from offhook.server.sessions import Registry, Requests, Session, SessionRequest, State
 
 log = logging.getLogger(__name__)
 
@@ -276,17 +273,8 @@ class Dispatcher:
         try:
             self._start_bot(live, body)
             answer = await self._relay(live, offer, is_restart=False)
-        except BadOfferError:
-            live.ask_to_end(EndReason.BAD_OFFER)
-            raise
-        except WorkerError:
-            live.ask_to_end(EndReason.BOT_UNRESPONSIVE)
-            raise
-        except DrainingError:
-            live.ask_to_end(EndReason.DRAINED)
-            raise
-        except BaseException:
-            live.ask_to_end(EndReason.CLIENT_LEFT)
+        except BaseException as error:
+            live.give_up(error)
             raise
         after_ms = round((self._clock.now() - session.accepted_at) * 1000, 1)
         facts = {"session_id": session.id, "pid": session.pid, "after_ms": after_ms}

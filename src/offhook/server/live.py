@@ -10,7 +10,7 @@ import anyio
 
 from offhook.channel import ChannelClosedError
 from offhook.clock import Clock
-from offhook.errors import WorkerError
+from offhook.errors import BadOfferError, WorkerError
 from offhook.protocol.control import (
     Answered,
     AnyMessage,
@@ -21,11 +21,12 @@ from offhook.protocol.control import (
     StartBot,
     Step,
 )
-from offhook.protocol.endings import WORDS, EndReason
+from offhook.protocol.endings import WORDS, Ending, EndReason
+from offhook.server.admission.rules import DrainingError
 from offhook.server.config import Config
 from offhook.server.handoff.lease import Lease, WorkerExit
 from offhook.server.handoff.signaling import Signaling
-from offhook.server.sessions import TRANSITIONS, Ending, Session, State
+from offhook.server.sessions import TRANSITIONS, Session, State
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +76,18 @@ class LiveSession:
             self.session.advance(State.CONNECTING)
             self.session.mark(Step.ANSWER_SENT, self._clock.now())
             self._set_deadline()
+
+    def give_up(self, error: BaseException) -> None:
+        """Ask the worker to end a session whose first offer got no answer because of this error."""
+        match error:
+            case BadOfferError():
+                self.ask_to_end(EndReason.BAD_OFFER)
+            case WorkerError():
+                self.ask_to_end(EndReason.BOT_UNRESPONSIVE)
+            case DrainingError():
+                self.ask_to_end(EndReason.DRAINED)
+            case _:  # cancelled: nobody waits for the answer any more
+                self.ask_to_end(EndReason.CLIENT_LEFT)
 
     def ask_to_end(self, reason: EndReason) -> None:
         """Ask the worker to end the session; `run()` forces it later. Safe to call twice."""

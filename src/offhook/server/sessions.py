@@ -12,7 +12,7 @@ import anyio
 
 from offhook.ids import SessionId
 from offhook.protocol.control import Step
-from offhook.protocol.endings import WORDS, EndReason
+from offhook.protocol.endings import Ending, EndReason
 
 MAX_EVENTS: Final = 200
 MAX_CONNECTION_IDS: Final = 16
@@ -49,21 +49,6 @@ SPEAKS_RTVI: Final = frozenset({Step.DATA_CHANNEL_OPEN, Step.CLIENT_READY})
 
 class IllegalTransitionError(RuntimeError):
     """A bug of ours: the table has no such transition."""
-
-
-class Ending(NamedTuple):
-    """How a session ended: one machine-readable word, and the facts behind it."""
-
-    reason: EndReason
-    detail: str = ""
-
-    @property
-    def words(self) -> str:
-        """One sentence for a person."""
-        words = WORDS[self.reason]
-        if self.reason is EndReason.BOT_CRASHED and self.detail:
-            return f"{words.removesuffix('.')} ({self.detail})."
-        return words
 
 
 class Event(NamedTuple):

@@ -3,7 +3,6 @@
 import logging
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 import anyio
@@ -28,7 +27,7 @@ from offhook.protocol.control import (
     StartBot,
     Step,
 )
-from offhook.protocol.endings import WORDS, EndReason
+from offhook.protocol.endings import Ending, EndReason
 from offhook.transports.webrtc.connection import SmallWebRTCConnection
 from offhook.transports.webrtc.settings import WebRTCSettings
 from offhook.worker.load import Bot
@@ -39,25 +38,6 @@ HEARTBEAT_S: Final = 2.0
 LAST_WORDS_TIMEOUT_S: Final = 4.0
 
 ConnectionFactory = Callable[..., SmallWebRTCConnection]
-
-
-@dataclass(frozen=True)
-class Ending:
-    """Why it is over. `detail` is for the operator, and in a word or two for the client."""
-
-    reason: EndReason
-    detail: str = ""
-
-    @property
-    def is_orderly(self) -> bool:
-        """Whether the process did what it should."""
-        return self.reason is not EndReason.BOT_CRASHED
-
-    @property
-    def words(self) -> str:
-        """Say it to the client."""
-        sentence = WORDS[self.reason]
-        return f"{sentence.rstrip('.')} ({self.detail})." if self.detail else sentence
 
 
 def _only_cause(error: BaseException) -> BaseException:

@@ -6,7 +6,8 @@ import anyio
 
 from offhook.transports.webrtc.audio_out import checked_channels, nearest_rate
 from offhook.transports.webrtc.engine import AudioChunk, Engine
-from offhook.transports.webrtc.pcm import FRAMES_PER_S, Rechunker
+from offhook.transports.webrtc.pcm import Rechunker
+from offhook.transports.webrtc.rtp import FRAMES_PER_S
 
 
 class AudioIn:
@@ -26,14 +27,7 @@ class AudioIn:
         """Say at which rate `read` gives audio."""
         self._wanted = (sample_rate_hz, checked_channels(channels))
         rate = nearest_rate(sample_rate_hz)
-        self._rechunker = None
-        if rate != sample_rate_hz:
-            self._rechunker = Rechunker(
-                from_rate_hz=rate,
-                to_rate_hz=sample_rate_hz,
-                from_channels=channels,
-                to_channels=channels,
-            )
+        self._rechunker = Rechunker.between(rate, sample_rate_hz, channels=channels)
         self._queue.clear()
         if self._engine is not None:
             self.attach(self._engine)

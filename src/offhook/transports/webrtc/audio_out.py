@@ -10,7 +10,8 @@ from offhook.errors import UsageError
 from offhook.transports.webrtc.engine import Engine
 from offhook.transports.webrtc.opus import RATES_HZ
 from offhook.transports.webrtc.pacing import Frame, Outgoing, Pacer, RunEnded, RunStarted
-from offhook.transports.webrtc.pcm import FRAMES_PER_S, Rechunker
+from offhook.transports.webrtc.pcm import Rechunker
+from offhook.transports.webrtc.rtp import FRAMES_PER_S
 
 log = logging.getLogger(__name__)
 
@@ -52,14 +53,7 @@ class AudioOut:
         """Say what `write` will be given; until then nothing but the first silence leaves."""
         rate = nearest_rate(sample_rate_hz)
         self._format = (rate, checked_channels(channels))
-        self._rechunker = None
-        if rate != sample_rate_hz:
-            self._rechunker = Rechunker(
-                from_rate_hz=sample_rate_hz,
-                to_rate_hz=rate,
-                from_channels=channels,
-                to_channels=channels,
-            )
+        self._rechunker = Rechunker.between(sample_rate_hz, rate, channels=channels)
         self._pacer = Pacer(frame_bytes=rate // FRAMES_PER_S * 2 * channels, full_s=self._limit_s)
         if self._engine is not None:
             self.attach(self._engine)

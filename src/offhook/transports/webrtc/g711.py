@@ -11,7 +11,6 @@ from offhook.transports.webrtc.pcm import Rechunker
 
 Law = Literal["PCMU", "PCMA"]
 SAMPLE_RATE_HZ: Final = 8_000
-FRAME_BYTES: Final = 320
 _BIAS: Final = 0x84
 _CLIP: Final = 32_635
 

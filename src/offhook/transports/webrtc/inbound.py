@@ -10,8 +10,8 @@ from offhook.transports.webrtc.codec import Codec
 from offhook.transports.webrtc.engine import AudioChunk
 from offhook.transports.webrtc.jitter import JitterBuffer, Playout
 from offhook.transports.webrtc.opus import OpusError
-from offhook.transports.webrtc.pcm import FRAMES_PER_S, Rechunker, fade
-from offhook.transports.webrtc.rtp import RtpPacket
+from offhook.transports.webrtc.pcm import Rechunker, fade
+from offhook.transports.webrtc.rtp import FRAMES_PER_S, RtpPacket
 
 
 class Decoder(Protocol):

@@ -15,12 +15,12 @@ from typing import Any, Final
 import av
 
 from offhook.errors import OffhookError, UsageError
+from offhook.transports.webrtc.rtp import FRAMES_PER_S
 
 RATES_HZ: Final = (8_000, 12_000, 16_000, 24_000, 48_000)
 LONGEST_PACKET: Final = 1275
 BITRATE: Final = 48_000
 COMPLEXITY: Final = 5
-FRAMES_PER_S: Final = 50
 LONGEST_FRAME_S: Final = 0.12
 
 _SET_BITRATE: Final = 4002

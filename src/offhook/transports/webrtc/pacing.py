@@ -14,10 +14,8 @@ from enum import Enum
 from typing import Final, NamedTuple
 
 from offhook.transports.webrtc.pcm import blend
+from offhook.transports.webrtc.rtp import FRAME_S, FRAME_TICKS, OPUS_CLOCK_HZ
 
-FRAME_S: Final = 0.02
-FRAME_TICKS: Final = 960
-CLOCK_HZ: Final = 48_000
 HOLD_S: Final = 0.1
 LAG_S: Final = 0.04
 GRACE_S: Final = 0.03
@@ -156,7 +154,7 @@ class Pacer:
     def _place(self, at: float) -> None:
         """Find the place on the clock for a frame after a pause; it never goes back."""
         if self._ticks_at is not None:
-            passed = round((at - self._ticks_at) * CLOCK_HZ)
+            passed = round((at - self._ticks_at) * OPUS_CLOCK_HZ)
             self._ticks += max(passed, FRAME_TICKS)
         self._ticks_at = at
         self._is_first = True

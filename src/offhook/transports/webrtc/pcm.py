@@ -2,11 +2,10 @@
 
 from array import array
 from collections.abc import Iterator
-from typing import Final
+from typing import Self
 
 from offhook.kit.resample import Resampler
-
-FRAMES_PER_S: Final = 50
+from offhook.transports.webrtc.rtp import FRAMES_PER_S
 
 
 def fade(pcm: bytes, *, gain_from: float, gain_to: float) -> bytes:
@@ -40,6 +39,18 @@ class Rechunker:
         self._resampler: Resampler | None = None
         if (from_rate_hz, from_channels) != (to_rate_hz, to_channels):
             self._resampler = Resampler(from_rate_hz, to_rate_hz, from_channels, to_channels)
+
+    @classmethod
+    def between(cls, from_rate_hz: int, to_rate_hz: int, *, channels: int) -> Self | None:
+        """Make one for two rates; none where they are the same."""
+        if from_rate_hz == to_rate_hz:
+            return None
+        return cls(
+            from_rate_hz=from_rate_hz,
+            to_rate_hz=to_rate_hz,
+            from_channels=channels,
+            to_channels=channels,
+        )
 
     def push(self, pcm: bytes) -> Iterator[bytes]:
         """Give the pieces that are complete; the rest is kept."""

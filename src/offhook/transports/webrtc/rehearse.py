@@ -19,7 +19,7 @@ from offhook.transports.webrtc.aiortc_internals import (
 )
 from offhook.transports.webrtc.engine import EngineListener
 from offhook.transports.webrtc.opus import OpusDecoder, OpusEncoder, library
-from offhook.transports.webrtc.pcm import FRAMES_PER_S
+from offhook.transports.webrtc.rtp import FRAMES_PER_S
 from offhook.transports.webrtc.settings import WebRTCSettings
 from offhook.transports.webrtc.udp import new_event_loop
 

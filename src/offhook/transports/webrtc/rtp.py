@@ -7,6 +7,7 @@ HEADER: Final = struct.Struct("!BBHLL")
 VERSION: Final = 0x80
 MARKER: Final = 0x80
 OPUS_CLOCK_HZ: Final = 48_000
+FRAMES_PER_S: Final = 50
 FRAME_S: Final = 0.02
 FRAME_TICKS: Final = 960
 LONGEST_OPUS_TICKS: Final = 5760
