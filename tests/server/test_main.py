@@ -30,6 +30,7 @@ from offhook.protocol.control import (
     WorkerForked,
     WorkerReady,
 )
+from offhook.server import main
 from offhook.server.config import Config
 from offhook.server.main import serve_supervised, url_of
 from offhook.supervisor.sockets import listen
@@ -114,6 +115,21 @@ async def test_the_door_is_open_when_a_bot_can_be_started() -> None:
             response = await supervisor.client.get("/health/ready")
             assert response.status_code == 200
             assert "server" not in response.headers
+            supervisor.channel.send(StopServer(grace_s=0.1))
+
+
+async def test_a_connection_that_asks_for_nothing_is_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(main, "KEEP_ALIVE_S", 0.2)
+    async with serving(warm=0) as supervisor:
+        with await supervisor.start_template():
+            await supervisor.ready()
+            silent = await anyio.connect_tcp("127.0.0.1", supervisor.port)
+            with anyio.fail_after(PATIENCE_S), pytest.raises(anyio.EndOfStream):
+                await silent.receive()
+            await silent.aclose()
+            assert (await supervisor.client.get("/health/live")).status_code == 200
             supervisor.channel.send(StopServer(grace_s=0.1))
 
 

@@ -1,5 +1,6 @@
 """The server process: its sockets and its workers come from the supervisor."""
 
+import asyncio
 import contextlib
 import gc
 import logging
@@ -11,6 +12,7 @@ from typing import Final
 import anyio
 import uvicorn
 from anyio.abc import TaskGroup
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from offhook.channel import Channel, ChannelClosedError, receive_record
 from offhook.clock import Clock, SystemClock
@@ -117,7 +119,7 @@ class Serving:
         self._uvicorn = _QuietServer(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=_Connection,
                 lifespan="on",
                 log_config=None,
                 access_log=False,
@@ -146,6 +148,17 @@ class Serving:
     async def _serve(self, sockets: list[socket.socket]) -> None:
         await self._uvicorn.serve(sockets=sockets)
         self.ended.set()
+
+
+class _Connection(HttpToolsProtocol):
+    """Has to send its first request within the time that it may rest between two."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        super().connection_made(transport)
+        # Browsers open spare connections; without this, one that stays unused stays for ever.
+        self.timeout_keep_alive_task = self.loop.call_later(
+            self.timeout_keep_alive, self.timeout_keep_alive_handler
+        )
 
 
 class _QuietServer(uvicorn.Server):
